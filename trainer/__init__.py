@@ -1,0 +1,1 @@
+"""trainer: a directory of scenes becomes a better vision-language-action policy."""

@@ -1,0 +1,173 @@
+"""Goal predicates over a compiled scene: how far, and done or not. Knows names and contacts, not how the scene was made.
+
+A scene names each object's body like the object, its sites `<object>/<site>`, its joint `<object>/<part>`; the table is the
+body `table`, and every body of the arm starts with `robot/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SceneError
+from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal
+
+ROBOT = "robot/"
+_FAR = 0.3
+"""Distance at which progress is 0 [m]."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`value` in [0, 1] grows towards the goal and is 1 exactly when `done`."""
+
+    value: float
+    done: bool
+
+
+class GoalCheck:
+    """One goal bound to one compiled model; call it with the model's data.
+
+    Pick-and-place follows the contact rule of "Scaling Sim-to-Real RL for Robot VLAs with Generative 3D Worlds": the target
+    touches its support, and neither the table nor the robot.
+
+    Raises:
+        SceneError: When the model lacks a body, site or joint that the goal names.
+    """
+
+    def __init__(self, goal: Goal, model: mujoco.MjModel) -> None:
+        self.goal = goal
+        self.model = model
+        self.target = self._id(mujoco.mjtObj.mjOBJ_BODY, goal.target)
+        self._root = model.body_rootid
+        names = [model.body(i).name for i in range(model.nbody)]
+        self._robot = np.array([name.startswith(ROBOT) for name in names])
+        self._table = self._id(mujoco.mjtObj.mjOBJ_BODY, "table")
+        other = {"on": "support", "in": "container", "near": "other", "pushed": "region"}.get(goal.kind)
+        self.other = self._id(mujoco.mjtObj.mjOBJ_BODY, getattr(goal, other)) if other else -1
+        if isinstance(goal, InGoal):
+            self.site = self._id(mujoco.mjtObj.mjOBJ_SITE, f"{goal.container}/inside")
+        elif isinstance(goal, OnGoal):
+            self.site = self._id(mujoco.mjtObj.mjOBJ_SITE, f"{goal.support}/top")
+        elif isinstance(goal, PushedGoal):
+            self.site = self._id(mujoco.mjtObj.mjOBJ_SITE, f"{goal.region}/top")
+        elif isinstance(goal, OpenGoal | ClosedGoal):
+            self.joint = self._jointed(goal.target)
+        self._target_half_height = self._half_height(goal.target)
+
+    def __call__(self, data: mujoco.MjData) -> Progress:
+        """Return the progress of a state whose positions and contacts are up to date (`mj_forward` or `mj_step`)."""
+        value, done = getattr(self, f"_{self.goal.kind}")(data)
+        return Progress(1.0 if done else float(min(max(value, 0.0), 0.99)), bool(done))
+
+    def centre(self, data: mujoco.MjData) -> NDArray[np.float64]:
+        """Return the middle of the target in the world [m]: half its height above its base along its own axis."""
+        rotation = data.xmat[self.target].reshape(3, 3)
+        return data.xpos[self.target] + rotation[:, 2] * self._target_half_height
+
+    def _id(self, kind: mujoco.mjtObj, name: str) -> int:
+        found = mujoco.mj_name2id(self.model, kind, name)
+        if found < 0:
+            raise SceneError(
+                f"The scene has no {kind.name[6:].lower()} '{name}', which the goal '{self.goal.kind}' needs."
+            )
+        return found
+
+    def _jointed(self, name: str) -> int:
+        body = self._id(mujoco.mjtObj.mjOBJ_BODY, name)
+        for joint in range(self.model.njnt):
+            inside = self.model.jnt_bodyid[joint]
+            if self.model.body_parentid[inside] == body and self.model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
+                return joint
+        raise SceneError(f"'{name}' has nothing that opens or closes.")
+
+    def _half_height(self, name: str) -> float:
+        try:
+            return float(self.model.site(f"{name}/top").pos[2]) / 2
+        except KeyError:
+            return 0.0
+
+    def _contacts(self, data: mujoco.MjData) -> tuple[bool, bool, bool]:
+        """Return whether the target touches the other object, the table, the robot."""
+        if not data.ncon:
+            return False, False, False
+        bodies = self.model.geom_bodyid[data.contact.geom]
+        touching = data.contact.dist <= 1e-4
+        mine = (self._top(bodies) == self.target) & touching[:, None]
+        others = bodies[:, ::-1][mine]
+        return (
+            bool((self._top(others) == self.other).any()),
+            bool((others == self._table).any()),
+            bool(self._robot[others].any()),
+        )
+
+    def _top(self, bodies: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the object that each body belongs to: its ancestor just below the world."""
+        return self._root[bodies]
+
+    def _local(self, data: mujoco.MjData) -> NDArray[np.float64]:
+        """Return the target's middle in the frame of the goal's site [m]."""
+        return data.site_xmat[self.site].reshape(3, 3).T @ (self.centre(data) - data.site_xpos[self.site])
+
+    def _on(self, data: mujoco.MjData) -> tuple[float, bool]:
+        touches, table, robot = self._contacts(data)
+        local = self._local(data)
+        gap = float(np.linalg.norm([*local[:2], local[2] - self._target_half_height]))
+        above = local[2] > 0 and (np.abs(local[:2]) <= self._reach()).all()
+        return 1 - gap / _FAR, touches and not table and not robot and bool(above)
+
+    def _reach(self) -> NDArray[np.float64]:
+        """Return how far from the middle of the top a target's middle may stand and still be on it [m]."""
+        return self.model.site_size[self.site][:2] + 0.01
+
+    def _in(self, data: mujoco.MjData) -> tuple[float, bool]:
+        touches, table, robot = self._contacts(data)
+        local = self._local(data)
+        half = self.model.site_size[self.site]
+        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and local[2] <= half[2] + self._target_half_height
+        return 1 - float(np.linalg.norm(local)) / _FAR, touches and not table and not robot and bool(inside)
+
+    def _near(self, data: mujoco.MjData) -> tuple[float, bool]:
+        assert isinstance(self.goal, NearGoal)
+        _, table, _ = self._contacts(data)
+        gap = self.gap(data, self.goal.distance + _FAR)
+        return 1 - max(gap - self.goal.distance, 0) / _FAR, table and gap <= self.goal.distance
+
+    def gap(self, data: mujoco.MjData, limit: float) -> float:
+        """Return the smallest distance between the two objects' collision geoms, at most `limit` [m]."""
+        pairs = ((a, b) for a in self._geoms(self.target) for b in self._geoms(self.other))
+        return min((mujoco.mj_geomDistance(self.model, data, a, b, limit, None) for a, b in pairs), default=limit)
+
+    def _geoms(self, body: int) -> NDArray[np.int64]:
+        return np.flatnonzero((self._root[self.model.geom_bodyid] == body) & (self.model.geom_contype != 0))
+
+    def _lifted(self, data: mujoco.MjData) -> tuple[float, bool]:
+        assert isinstance(self.goal, LiftedGoal)
+        _, table, robot = self._contacts(data)
+        height = float(data.xpos[self.target][2])
+        return height / self.goal.height, height >= self.goal.height and robot and not table
+
+    def _pushed(self, data: mujoco.MjData) -> tuple[float, bool]:
+        local = self._local(data)
+        half = self.model.site_size[self.site]
+        outside = float(np.linalg.norm(local[:2] / half[:2]))
+        _, table, _ = self._contacts(data)
+        return 1 - float(np.linalg.norm(local[:2])) / _FAR, table and outside <= 1
+
+    def _opening(self, data: mujoco.MjData) -> float:
+        low, high = self.model.jnt_range[self.joint]
+        far = high if abs(high) >= abs(low) else low
+        return float(data.qpos[self.model.jnt_qposadr[self.joint]] / far)
+
+    def _open(self, data: mujoco.MjData) -> tuple[float, bool]:
+        assert isinstance(self.goal, OpenGoal)
+        opening = self._opening(data)
+        return opening / self.goal.fraction, opening >= self.goal.fraction
+
+    def _closed(self, data: mujoco.MjData) -> tuple[float, bool]:
+        assert isinstance(self.goal, ClosedGoal)
+        opening = self._opening(data)
+        return (1 - opening) / (1 - self.goal.fraction), opening <= self.goal.fraction

@@ -1,0 +1,221 @@
+"""Content-addressed store: a key in, a verified folder out. Knows bytes, not what they mean.
+
+An entry is a folder named by its key with a `manifest.json` of the SHA-256 of every file. It appears by one rename, so it is
+whole or absent, whoever is killed; it is verified on read, and a damaged one is rebuilt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .errors import StoreError
+
+MANIFEST = "manifest.json"
+_KEY_LENGTH = 24
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def key(value: Any) -> str:
+    """Return the store key of JSON-like inputs: the start of the SHA-256 of their canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:_KEY_LENGTH]
+
+
+@cache
+def code_digest(*modules: ModuleType) -> str:
+    """Return a digest of the source files of modules, packages with all their files: the code version inside a key."""
+    digest = hashlib.sha256()
+    for module in modules:
+        source = Path(module.__file__ or "")
+        files = sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]
+        for file in files:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file so that it is the old or the new one after a kill, never a torn one.
+
+    Raises:
+        StoreError: When the disk is full or the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = _beside(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(_reason(path, error)) from error
+
+
+def publish(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Build a folder beside its place and move it there in one step; an existing one is kept.
+
+    Args:
+        folder: Where it shall be.
+        build: Fills the empty temporary folder it is given.
+
+    Raises:
+        StoreError: When the disk is full or the folder cannot be written. Whatever `build` raises passes through.
+    """
+    temporary = _beside(folder)
+    try:
+        temporary.mkdir(parents=True)
+        build(temporary)
+        _sync(temporary)
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(temporary)  # another process was first with the same content
+    except OSError as error:
+        raise StoreError(_reason(folder, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _reason(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return (
+            f"The disk is full: '{path}' was not written. Free some space and run the same command again; it resumes."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"'{path}' cannot be written ({error.strerror}). Choose another folder or change its permissions."
+    return f"'{path}' could not be written: {error.strerror or error}."
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Store:
+    """A folder of entries by key."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Return where the entry of a key is, or would be."""
+        return self.root / key
+
+    def get(self, key: str) -> Path | None:
+        """Return the folder of an entry whose bytes are as written, else None."""
+        folder = self.folder(key)
+        return folder if folder.is_dir() and not damage(folder) else None
+
+    def put(self, key: str, build: Callable[[Path], None]) -> Path:
+        """Return the entry of a key, building it when it is missing or damaged."""
+        if found := self.get(key):
+            return found
+        folder = self.folder(key)
+        if folder.exists():
+            _discard(folder)
+
+        def build_with_manifest(temporary: Path) -> None:
+            build(temporary)
+            write_manifest(temporary)
+
+        return publish(folder, build_with_manifest)
+
+    def copy_to(self, key: str, target: Store) -> Path:
+        """Return the entry of a key in another store, copying it there when it is missing or damaged."""
+        source = self.folder(key)
+        return target.put(key, lambda folder: copy_files(source, folder))
+
+
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy all files of an entry but its manifest."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            place = folder / path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the digests of all files below a folder into its manifest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+    (folder / MANIFEST).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def damage(folder: Path) -> list[str]:
+    """Return what is wrong with an entry: each missing, changed or surplus file; empty when it is whole."""
+    try:
+        digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+        missing = [f"{name} is missing" for name in digests if name not in present]
+        surplus = [f"{name} does not belong here" for name in sorted(present - set(digests))]
+        changed = [
+            f"{name} was changed"
+            for name in sorted(present & set(digests))
+            if file_digest(folder / name) != digests[name]
+        ]
+    except (OSError, ValueError, AttributeError) as error:
+        return [f"{MANIFEST} cannot be read ({error})"]
+    return missing + surplus + changed
+
+
+def _discard(folder: Path) -> None:
+    """Move a damaged entry out of the way in one step, then delete it."""
+    grave = _beside(folder)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Return a temporary name beside a path that tells whose it is, for `sweep`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def sweep(root: Path) -> None:
+    """Delete what killed builds left in a folder: temporary entries of processes that are gone."""
+    for path in root.glob(".*.tmp"):
+        owner = path.name.split(".")[-2].split("-")[0]
+        if owner.isdigit() and _alive(int(owner)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
