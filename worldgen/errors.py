@@ -40,7 +40,11 @@ class DesignError(WorldgenError):
     """A request that no designer backend could turn into a valid spec."""
 
 
-class BudgetError(DesignError):
+class EndpointError(DesignError):
+    """A language model that cannot be reached or does not let us in: no fault of the request, so a batch stops and resumes."""
+
+
+class BudgetError(EndpointError):
     """A language-model budget (calls, tokens, money or time) is used up."""
 
 

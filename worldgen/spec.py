@@ -15,7 +15,7 @@ from . import vocabulary
 from .errors import Problem, SpecError
 from .shapes import Positive, Strict
 
-SPEC_VERSION = 1
+SPEC_VERSION: Literal[1] = 1
 MIN_SIZE, MAX_SIZE = 0.005, 2.0
 """Limits of every extent of an object [m]."""
 TABLE = "table"
@@ -468,13 +468,21 @@ def _language_problems(spec: SceneSpec) -> Iterator[Problem]:
                     path, f"'{sentence}' does not fit '{item.name}', a {what}.", f"Say '{item.colour} {item.category}'."
                 )
                 continue
-            rivals = min((_rivals(spec.objects, item, phrase) for phrase in fitting), key=len)
+            group = _moved_together(spec, item.name)
+            others = [other for other in spec.objects if other.name not in group]
+            rivals = min((_rivals(others, item, phrase) for phrase in fitting), key=len)
             if rivals:
                 yield Problem(
                     path,
                     f"'{sentence}' fits '{item.name}' and also {', '.join(repr(rival.name) for rival in rivals)}.",
                     "Name a colour, material or pattern that only the meant object has, or change the other's.",
                 )
+
+
+def _moved_together(spec: SceneSpec, name: str) -> frozenset[str]:
+    """Return the targets of all goals that say the same as one of this target's: "put the two mugs on the plate" means both."""
+    ends = {goal.target: (goal.kind, *goal_names(goal)[1:]) for goal in spec.task.goals}
+    return frozenset(other for other, end in ends.items() if end == ends.get(name))
 
 
 def _rivals(objects: Iterable[ObjectSpec], meant: ObjectSpec, phrase: frozenset[str]) -> list[ObjectSpec]:

@@ -1,0 +1,418 @@
+"""ObjectSpec → Asset: choose a backend, run it, weigh it, give it collision, store it under its key. One folder an asset.
+
+Knows how an asset enters a MuJoCo model; does not know scenes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+from scipy.spatial import ConvexHull
+
+from . import convex, mesh, shapes, spec, store, vocabulary
+from .convex import Fidelity
+from .errors import AssetError
+from .shapes import Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
+from .spec import ObjectSpec
+
+BACKENDS = {"procedural": "worldgen.backends.mesh_procedural:make"}
+"""Name → "module:function", imported on use; any dotted path of that form is a name too."""
+
+VISUAL_GROUP, COLLISION_GROUP = 2, 3
+_FOOTPRINT_VERTICES = 12
+
+
+class AssetPart(Strict):
+    """One rigid body of an asset."""
+
+    name: str
+    """"" for the root part."""
+    visual: str
+    """OBJ, relative to the asset's folder."""
+    collision: tuple[Geom, ...]
+    pos: Vector3
+    joint: Joint | None
+    mass: float
+    """[kg]; 0 for a mark without mass."""
+    com: Vector3
+    """Centre of mass in the part's frame [m]."""
+    inertia: tuple[float, float, float, float, float, float]
+    """xx, yy, zz, xy, xz, yz about the centre of mass [kg m2]."""
+
+
+class Cost(Strict):
+    """What the object costs the simulator, at rest on a plane."""
+
+    geoms: int
+    contacts: int
+    step_us: float
+    """Microseconds a step on the reference machine, predicted from geoms and contacts (see docs/performance.md). Predicted, not
+    clocked, so that the same object always gives the same bytes."""
+
+
+class Asset(Strict):
+    """A physical object on disk: what it looks like, weighs, collides as, and where it comes from."""
+
+    format: int = 1
+    key: str
+    category: str
+    colour: str
+    material: str
+    description: str
+    size: Vector3
+    """Full extents with all joints closed [m]."""
+    mass: float
+    """[kg]"""
+    friction: float
+    texture: str
+    parts: tuple[AssetPart, ...]
+    """The root part first; the others are its children."""
+    sites: dict[str, Site]
+    footprint: tuple[tuple[float, float], ...]
+    """Convex outline on the table, counter-clockwise, with the room that a joint opens into [m]."""
+    fidelity: Fidelity | None
+    """None for a mark without collision."""
+    cost: Cost
+    provenance: Provenance
+
+    @classmethod
+    def load(cls, folder: Path) -> Asset:
+        """Read an asset's record.
+
+        Raises:
+            AssetError: When it is missing or not one of this version.
+        """
+        try:
+            return cls.model_validate_json((folder / "asset.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            raise AssetError(
+                f"'{folder}' holds no readable asset ({str(error).splitlines()[0]}). Build it again."
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write the record beside the asset's files."""
+        (folder / "asset.json").write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def add_to(
+        self, model: mujoco.MjSpec, name: str, folder: str, pos: Vector3, yaw: float, *, fixed: bool
+    ) -> mujoco.MjsBody:
+        """Add the object to a MuJoCo model as a child of the world.
+
+        Args:
+            model: Gets bodies, geoms, sites, and the assets that they use.
+            name: Of the body; all else is named `<name>/<...>`.
+            folder: The asset's folder, relative to the model's `meshdir` and `texturedir`.
+            pos: Origin in the world [m].
+            yaw: About z [rad].
+            fixed: Whether it is welded to the world instead of free.
+        """
+        look = vocabulary.materials().get(self.material) or vocabulary.materials()["plastic"]
+        model.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, file=f"{folder}/{self.texture}")
+        painted = model.add_material(
+            name=name, specular=look.specular, shininess=look.shininess, reflectance=look.reflectance
+        )
+        painted.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+        quat = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        root = model.worldbody.add_body(name=name, pos=pos, quat=quat)
+        if not fixed:
+            root.add_freejoint(name=name)
+        for part in self.parts:
+            body = root if part is self.parts[0] else root.add_body(name=f"{name}/{part.name}", pos=part.pos)
+            self._add_part(model, body, name, folder, part)
+        for key, site in self.sites.items():
+            carrier = root if not site.part else model.body(f"{name}/{site.part}")
+            size = [max(extent, 1e-4) for extent in site.size]
+            carrier.add_site(
+                name=f"{name}/{key}", pos=site.pos, quat=site.quat, size=size, type=mujoco.mjtGeom.mjGEOM_BOX, group=4
+            )
+        return root
+
+    def _add_part(self, model: mujoco.MjSpec, body: mujoco.MjsBody, name: str, folder: str, part: AssetPart) -> None:
+        full = f"{name}/{part.name}" if part.name else name
+        if part.joint:
+            body.add_joint(
+                name=full,
+                type=mujoco.mjtJoint.mjJNT_SLIDE if part.joint.type == "slide" else mujoco.mjtJoint.mjJNT_HINGE,
+                axis=part.joint.axis,
+                pos=part.joint.pos,
+                range=part.joint.range,
+                limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+                damping=[part.joint.damping, 0, 0],
+                frictionloss=part.joint.frictionloss,
+                armature=0.005,
+            )
+        if part.mass:
+            body.explicitinertial = True
+            body.mass, body.ipos, body.fullinertia = part.mass, part.com, part.inertia
+        model.add_mesh(name=full, file=f"{folder}/{part.visual}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+        body.add_geom(
+            name=f"{full}/visual",
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=full,
+            material=name,
+            group=VISUAL_GROUP,
+            contype=0,
+            conaffinity=0,
+            mass=0,
+        )
+        for index, geom in enumerate(part.collision):
+            label = f"{full}/collision{index}"
+            if geom.type == "mesh":
+                model.add_mesh(
+                    name=label, file=f"{folder}/{geom.file}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+                )
+            body.add_geom(
+                name=label,
+                type=getattr(mujoco.mjtGeom, f"mjGEOM_{geom.type.upper()}"),
+                meshname=label if geom.type == "mesh" else "",
+                size=[*geom.size, 0, 0, 0][:3],
+                pos=geom.pos,
+                quat=geom.quat,
+                friction=[self.friction, 0.005, 0.0001],
+                **CONTACT,
+            )
+
+
+CONTACT = {
+    "group": COLLISION_GROUP,
+    "condim": 4,
+    "solref": [0.01, 1.0],  # twice the time step: MuJoCo clamps what is stiffer
+    "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
+    "mass": 0,
+    "rgba": [0.3, 0.6, 0.9, 0.5],
+}
+"""How every object touches (physics.md: contacts that grasp)."""
+
+
+def make(item: ObjectSpec, assets: store.Store, backend: str = "procedural") -> Asset:
+    """Return the asset of an object, from the store or newly made.
+
+    Name, role and place do not matter: two objects that look alike share one asset.
+
+    Raises:
+        AssetError: When the backend is unknown or cannot make the object.
+    """
+    maker, version = _backend(backend)
+    inputs = item.model_dump(mode="json", exclude={"name", "role", "place"})
+    key = store.key({"object": inputs, "backend": backend, "code": version, "tools": tool_versions()})
+    folder = assets.put(key, lambda folder: finish(maker(item), item, key, folder))
+    return Asset.load(folder)
+
+
+def _backend(name: str) -> tuple[Callable[[ObjectSpec], Shape], str]:
+    target = BACKENDS.get(name, name)
+    module_name, _, function = target.partition(":")
+    if not function:
+        raise AssetError(
+            f"Unknown asset backend '{name}'. {vocabulary.valid_names(name, list(BACKENDS))} Or give 'module:function'."
+        )
+    try:
+        module = import_module(module_name)
+        maker = getattr(module, function)
+    except (ImportError, AttributeError) as error:
+        raise AssetError(f"Asset backend '{name}' cannot be imported: {error}.") from error
+    version = store.code_digest(module, sys.modules[__name__], mesh, convex, shapes, spec)
+    return maker, version
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of the libraries that can change an asset's bytes."""
+    return {
+        name: importlib.metadata.version(name)
+        for name in ("coacd", "manifold3d", "mujoco", "numpy", "scipy", "trimesh")
+    }
+
+
+def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
+    """Write a backend's shape as an asset into a folder: meshes, texture, collision, record.
+
+    Raises:
+        AssetError: When a part is not a closed solid, or nothing stands for it in contacts.
+    """
+    material = vocabulary.materials().get(item.material)
+    if material is None:
+        raise AssetError(
+            f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, list(vocabulary.materials()))}"
+        )
+    finished = [_finish_part(part, material.density, folder) for part in shape.parts]
+    parts, hulls = tuple(part for part, _ in finished), [hulls for _, hulls in finished]
+    (folder / "texture.png").write_bytes(png(shape.texture))
+    scored = [
+        convex.FidelityPart(part.vertices, part.faces, done.collision, part_hulls, part.pos)
+        for part, done, part_hulls in zip(shape.parts, parts, hulls, strict=True)
+        if part.solid
+    ]
+    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
+    asset = Asset(
+        key=key,
+        category=item.category,
+        colour=item.colour,
+        material=item.material,
+        description=shape.description or item.description,
+        size=_vector(np.ptp(points, axis=0)),
+        mass=round(sum(part.mass for part in parts), 6),
+        friction=material.friction,
+        texture="texture.png",
+        parts=parts,
+        sites=shape.sites,
+        footprint=_footprint(shape, points),
+        fidelity=convex.fidelity(scored) if scored else None,
+        cost=Cost(geoms=sum(len(part.collision) for part in parts), contacts=0, step_us=0),
+        provenance=shape.provenance,
+    )
+    asset = asset.model_copy(update={"cost": measure_cost(asset, folder)})
+    asset.save(folder)
+    return asset
+
+
+def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, dict[str, convex.Hull]]:
+    suffix = f"_{part.name}" if part.name else ""
+    visual = f"visual{suffix}.obj"
+    (folder / visual).write_text(obj_text(part.vertices, part.faces, part.uv), encoding="ascii")
+    mass, com, inertia = 0.0, np.zeros(3), (0.0,) * 6
+    collision, hulls = part.collision, {}
+    if part.solid:
+        weighed = mesh.mass_properties(part.vertices, part.faces, density)
+        mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
+    if part.solid and not collision:
+        collision, hulls = _decompose(part, f"collision{suffix}", folder)
+    done = AssetPart(
+        name=part.name,
+        visual=visual,
+        collision=collision,
+        pos=part.pos,
+        joint=part.joint,
+        mass=round(mass, 9),
+        com=_vector(com, 9),
+        inertia=tuple(float(f"{value:.9g}") for value in inertia),  # type: ignore[arg-type]
+    )
+    return done, hulls
+
+
+def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull]]:
+    raise AssetError("A shape without collision primitives needs convex decomposition.")
+
+
+def _vector(values: NDArray[np.float64], digits: int = 6) -> Vector3:
+    x, y, z = (round(float(value), digits) for value in values)
+    return x, y, z
+
+
+def _footprint(shape: Shape, points: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """Return the convex outline of all parts, closed and open, with few vertices, never smaller than the true one."""
+    clouds = [points[:, :2]]
+    for part in shape.parts:
+        if part.joint and part.joint.type == "slide":
+            far = max(part.joint.range, key=abs)
+            clouds.append((part.vertices + part.pos + far * np.array(part.joint.axis))[:, :2])
+        elif part.joint:
+            clouds.append(_swept(part)[:, :2])
+    cloud = np.concatenate(clouds)
+    corners = cloud[ConvexHull(cloud).vertices]
+    if len(corners) > _FOOTPRINT_VERTICES:
+        corners = _around(corners)
+    return tuple((round(float(x), 5), round(float(y), 5)) for x, y in corners)
+
+
+def _swept(part: Part) -> NDArray[np.float64]:
+    """Return the vertices of a hinged part at several openings [m]."""
+    assert part.joint is not None
+    axis, anchor = np.array(part.joint.axis), np.array(part.joint.pos)
+    clouds = []
+    for angle in np.linspace(0, max(part.joint.range, key=abs), 7):
+        turn = np.zeros(9)
+        quat = np.zeros(4)
+        mujoco.mju_axisAngle2Quat(quat, axis, angle)
+        mujoco.mju_quat2Mat(turn, quat)
+        clouds.append((part.vertices - anchor) @ turn.reshape(3, 3).T + anchor + part.pos)
+    return np.concatenate(clouds)
+
+
+def _around(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a polygon of a few fixed directions around a convex outline."""
+    angles = np.arange(_FOOTPRINT_VERTICES) * 2 * np.pi / _FOOTPRINT_VERTICES
+    normals = np.stack([np.cos(angles), np.sin(angles)], 1)
+    support = (corners @ normals.T).max(axis=0)
+    following = np.roll(normals, -1, axis=0)
+    # each vertex is where two neighbouring supporting lines meet
+    return np.array(
+        [
+            np.linalg.solve(np.stack([n, m]), [a, b])
+            for n, m, a, b in zip(normals, following, support, np.roll(support, -1), strict=True)
+        ]
+    )
+
+
+def obj_text(vertices: NDArray[np.float64], faces: NDArray[np.int64], uv: NDArray[np.float64] | None = None) -> str:
+    """Return a Wavefront OBJ; equal texture coordinates are written once."""
+    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices]
+    if uv is None:
+        lines += [f"f {a} {b} {c}" for a, b, c in faces + 1]
+        return "\n".join(lines) + "\n"
+    unique, index = np.unique(np.round(uv.reshape(-1, 2), 5), axis=0, return_inverse=True)
+    lines += [f"vt {u:.5f} {v:.5f}" for u, v in unique]
+    corner = index.reshape(-1, 3) + 1
+    lines += [f"f {a}/{d} {b}/{e} {c}/{f}" for (a, b, c), (d, e, f) in zip(faces + 1, corner, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def png(image: NDArray[np.uint8], colours: int = 0) -> bytes:
+    """Return an image as PNG; `colours` > 0 makes it a palette image of at most so many."""
+    picture = Image.fromarray(image)
+    if colours:
+        picture = picture.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def measure_cost(asset: Asset, folder: Path) -> Cost:
+    """Put the asset on a plane, let it come to rest and predict what a step of it costs.
+
+    Raises:
+        AssetError: When MuJoCo refuses it.
+    """
+    model = mujoco.MjSpec()
+    model.option.timestep, model.option.integrator = 0.005, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    model.meshdir = model.texturedir = str(folder.parent.resolve())
+    model.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 0.1])
+    massless = not any(part.mass for part in asset.parts)
+    asset.add_to(model, "object", folder.name, (0, 0, 0.0005), 0.0, fixed=massless)
+    try:
+        compiled = model.compile()
+    except ValueError as error:
+        raise AssetError(f"MuJoCo refuses the {asset.category}: {error}.") from error
+    data = mujoco.MjData(compiled)
+    mujoco.mj_step(compiled, data, 60)
+    geoms = sum(len(part.collision) for part in asset.parts)
+    return Cost(geoms=geoms, contacts=int(data.ncon), step_us=round(_US_GEOM * geoms + _US_CONTACT * data.ncon, 1))
+
+
+_US_GEOM, _US_CONTACT = 0.12, 1.1
+"""Fitted by `benchmarks/asset_cost.py`."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A texture in the store."""
+
+    key: str
+    file: str = "texture.png"
+
+
+def store_texture(assets: store.Store, inputs: dict[str, object], draw: Callable[[], NDArray[np.uint8]]) -> Painted:
+    """Return a texture from the store, drawing it when it is not there."""
+    key = store.key({"texture": inputs})
+    assets.put(key, lambda folder: (folder / "texture.png").write_bytes(png(draw(), colours=96)) and None)
+    return Painted(key)

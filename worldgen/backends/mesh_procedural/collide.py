@@ -1,0 +1,105 @@
+"""Collision primitives of common forms. Knows no meshes and no categories. Lengths in metres."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...shapes import Geom
+from .draft import turn_about_z, turn_z_to
+
+RECESS = 0.002
+"""How far walls end above the base, so that one flat bottom touches the ground [m]."""
+
+
+def box(low: ArrayLike, high: ArrayLike) -> Geom:
+    """Return an upright box between two corners."""
+    a, b = np.asarray(low, float), np.asarray(high, float)
+    return Geom(type="box", size=tuple((b - a) / 2), pos=tuple((a + b) / 2))
+
+
+def upright(radius: float, z0: float, z1: float, x: float = 0.0, y: float = 0.0) -> Geom:
+    """Return a cylinder along z."""
+    return Geom(type="cylinder", size=(radius, (z1 - z0) / 2), pos=(x, y, (z0 + z1) / 2))
+
+
+def rod(start: ArrayLike, end: ArrayLike, radius: float, kind: str = "capsule") -> Geom:
+    """Return a capsule (its ends reach to the two points) or a cylinder between two points."""
+    a, b = np.asarray(start, float), np.asarray(end, float)
+    length = float(np.linalg.norm(b - a))
+    half = length / 2 - (radius if kind == "capsule" else 0.0)
+    if kind == "capsule" and half < 1e-4:
+        return Geom(type="sphere", size=(min(radius, length / 2),), pos=tuple((a + b) / 2))
+    return Geom.model_validate(
+        {"type": kind, "size": (radius, half), "pos": tuple((a + b) / 2), "quat": turn_z_to(b - a)}
+    )
+
+
+def ellipsoid(radii: ArrayLike, centre: ArrayLike) -> Geom:
+    """Return an ellipsoid."""
+    return Geom(type="ellipsoid", size=tuple(np.asarray(radii, float)), pos=tuple(np.asarray(centre, float)))
+
+
+def chain(path: ArrayLike, radii: ArrayLike, links: int) -> list[Geom]:
+    """Return capsules along a path, each as thick as the path is at its middle; they overlap at the joints."""
+    points = np.asarray(path, float)
+    radius = np.broadcast_to(np.asarray(radii, float), (len(points),))
+    cuts = np.linspace(0, len(points) - 1, links + 1).round().astype(int)
+    found = []
+    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        thickness = float(radius[a : b + 1].mean())
+        along = (points[b] - points[a]) / max(float(np.linalg.norm(points[b] - points[a])), 1e-9)
+        start = points[a] - along * (0 if a == 0 else thickness * 0.7)
+        end = points[b] + along * (0 if b == len(points) - 1 else thickness * 0.7)
+        found.append(rod(start, end, thickness))
+    return found
+
+
+def wall(
+    bottom: tuple[float, float], top: tuple[float, float], thickness: float, count: int = 12, squash: float = 1.0
+) -> list[Geom]:
+    """Return a ring of boxes: the wall of a round vessel.
+
+    Args:
+        bottom: Outer (radius, z) of its lower edge.
+        top: Outer (radius, z) of its upper edge.
+        thickness: Of the wall.
+        count: Boxes around, a multiple of 4: flat sides then face along x and y.
+        squash: Extent along y over extent along x.
+    """
+    (r0, z0), (r1, z1) = bottom, top
+    length = math.hypot(r1 - r0, z1 - z0)
+    lean = math.atan2(r1 - r0, z1 - z0)
+    middle = (r0 + r1) / 2 * (1 + math.cos(math.pi / count)) / 2 - thickness / 2 * math.cos(lean)
+    half_width = math.sin(math.pi / count) * max(r0, r1)
+    found = []
+    for k in range(count):
+        angle = 2 * math.pi * k / count
+        pos = (middle * math.cos(angle), squash * middle * math.sin(angle), (z0 + z1) / 2 + thickness / 2 * math.sin(lean))
+        # about z to its place, then tilted outwards about its own tangent
+        w, _, _, z = turn_about_z(angle)
+        c, s = math.cos(lean / 2), math.sin(lean / 2)
+        quat = (w * c, -z * s, w * s, z * c)
+        size = (thickness / 2, half_width, length / 2 - 1e-4)
+        found.append(Geom(type="box", size=size, pos=pos, quat=quat))
+    return found
+
+
+def shell(size: Sequence[float], thickness: float, floor: float, recess: float = RECESS) -> list[Geom]:
+    """Return floor and four walls of an open box, base at z = 0."""
+    x, y, z = size[0] / 2, size[1] / 2, size[2]
+    return [
+        box((-x, -y, 0), (x, y, floor)),
+        box((-x, -y, recess), (-x + thickness, y, z)),
+        box((x - thickness, -y, recess), (x, y, z)),
+        box((-x + thickness, -y, recess), (x - thickness, -y + thickness, z)),
+        box((-x + thickness, y - thickness, recess), (x - thickness, y, z)),
+    ]
+
+
+def foot(half_x: float, half_y: float, height: float, x: float = 0.0, y: float = 0.0) -> Geom:
+    """Return a thin flat box on z = 0: what a round thing rests on."""
+    return box((x - half_x, y - half_y, 0), (x + half_x, y + half_y, height))

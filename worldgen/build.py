@@ -1,0 +1,265 @@
+"""Build one planned scene: assets, layout, MJCF, settling, gates, files. Knows one job; `pipeline` knows them all.
+
+A job's result depends on nothing but the job, so that workers, kills and reruns cannot change a byte of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+import worldgen
+
+from . import (
+    assets,
+    camera,
+    checks,
+    data,
+    goals,
+    layout,
+    library,
+    mjcf,
+    paint,
+    render,
+    robots,
+    shapes,
+    store,
+    vocabulary,
+)
+from . import spec as spec_module
+from .errors import AssetError, LayoutError, SceneError, StoreError, WorldgenError
+from .library import Rejection, Scene, SceneRecord
+from .spec import SceneSpec
+from .wire import Split
+
+ATTEMPTS = 3
+"""Seeds tried for one scene before it is given up."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One planned scene, or why there is none."""
+
+    name: str
+    split: Split
+    request: str
+    seed: int
+    spec: SceneSpec | None
+    design: dict[str, Any] = field(default_factory=dict)
+    failure: Rejection | None = None
+    earlier: tuple[Rejection, ...] = ()
+    """Of designs that this one takes the place of."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    name: str
+    accepted: bool
+    rejections: tuple[Rejection, ...]
+    cached: bool = False
+
+
+@cache
+def code_version() -> str:
+    """Return a digest of all code that decides what a scene looks like."""
+    modules = (
+        assets,
+        camera,
+        checks,
+        goals,
+        layout,
+        library,
+        mjcf,
+        paint,
+        render,
+        robots,
+        shapes,
+        spec_module,
+        vocabulary,
+    )
+    folders = [
+        path
+        for part in ("vocabulary", "robots")
+        for path in sorted(data.path("assets", part).rglob("*"))
+        if path.is_file()
+    ]
+    words = [store.file_digest(path) for path in folders]
+    return store.key([store.code_digest(*modules), store.code_digest(*_backend_modules()), words])
+
+
+def _backend_modules() -> list[Any]:
+    from .backends import mesh_procedural
+
+    return [mesh_procedural]
+
+
+def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedural") -> Outcome:
+    """Build the scene of a job into the library at `root`, trying a few seeds.
+
+    Whatever goes wrong with one scene is recorded and ends there; only what would stop every scene (a full disk) passes through.
+    """
+    if job.spec is None:
+        assert job.failure is not None
+        return Outcome(job.name, False, (job.failure,))
+    rejections = job.earlier
+    for attempt in range(ATTEMPTS):
+        try:
+            cached = _build_once(job, job.spec, root, cache_root, backend, attempt, rejections)
+            return Outcome(job.name, True, rejections, cached)
+        except StoreError:
+            raise
+        except GateError as error:
+            found = [Rejection(attempt=attempt, gate=gate, message=message) for gate, message in error.failures]
+        except (AssetError, LayoutError, SceneError) as error:
+            gate = {AssetError: "asset", LayoutError: "layout"}.get(type(error), "compile")
+            found = [Rejection(attempt=attempt, gate=gate, message=str(error))]
+        except Exception as error:  # noqa: BLE001 - the batch boundary: one broken scene must not end the others
+            found = [Rejection(attempt=attempt, gate="crash", message=f"{type(error).__name__}: {error}")]
+        rejections += tuple(found)
+    return Outcome(job.name, False, rejections)
+
+
+class GateError(WorldgenError):
+    """A scene that does not pass its gates."""
+
+    def __init__(self, failures: list[tuple[str, str]]) -> None:
+        self.failures = failures
+        super().__init__("; ".join(f"{gate}: {message}" for gate, message in failures))
+
+
+def _build_once(
+    job: Job,
+    spec: SceneSpec,
+    root: Path,
+    cache_root: Path | None,
+    backend: str,
+    attempt: int,
+    earlier: tuple[Rejection, ...],
+) -> bool:
+    """Build one attempt; return whether it came whole from the cache."""
+    entries = store.Store(root / "assets")
+    shared = store.Store(cache_root / "assets") if cache_root else entries
+    made = {item.name: assets.make(item, shared, backend) for item in spec.objects}
+    painted = mjcf.textures(spec, shared)
+    if shared is not entries:
+        for key in {asset.key for asset in made.values()} | {texture.key for texture in painted.values()}:
+            shared.copy_to(key, entries)
+    robot = install_robot(spec.robot, root)
+    seed = int(np.random.SeedSequence([job.seed, attempt]).generate_state(1)[0])
+    key = store.key({"job": [job.name, job.split, job.design, seed, attempt], "spec": spec.model_dump(mode="json"), "keys": {name: asset.key for name, asset in made.items()},
+                     "earlier": [item.model_dump() for item in earlier], "code": code_version(), "tools": assets.tool_versions()})  # fmt: skip
+    if cache_root and (found := store.Store(cache_root / "scenes").get(key)):
+        store.publish(
+            root / "scenes" / job.name, lambda folder: shutil.copytree(found, folder, dirs_exist_ok=True) and None
+        )
+        return True
+
+    def construct(folder: Path) -> None:
+        _write_scene(folder, job, spec, made, painted, robot, root, seed, attempt, earlier)
+        store.write_manifest(folder)
+
+    folder = store.publish(root / "scenes" / job.name, construct)
+    if cache_root:
+        store.Store(cache_root / "scenes").put(key, lambda place: store.copy_files(folder, place))
+    return False
+
+
+def install_robot(name: str, root: Path) -> robots.Robot:
+    """Copy an arm into the library once and return it."""
+    robot = robots.load(name)
+    place = root / "robots" / name
+    if not place.is_dir():
+        store.publish(place, lambda folder: shutil.copytree(robot.folder, folder, dirs_exist_ok=True) and None)
+    return robot
+
+
+def _write_scene(
+    folder: Path, job: Job, spec: SceneSpec, made: dict[str, assets.Asset], painted: dict[str, assets.Painted], robot: robots.Robot,
+    root: Path, seed: int, attempt: int, earlier: tuple[Rejection, ...],
+) -> None:  # fmt: skip
+    """Write one attempt at a scene into an empty folder, and raise GateError when it fails a gate."""
+    bodies = {name: mjcf.body_of(asset) for name, asset in made.items()}
+    poses = layout.place(spec, bodies, mjcf.workspace(robot.recipe), seed)
+    model = mjcf.build(spec, made, poses, robot, mjcf.draw_look(spec, robot.recipe, seed), painted)
+    compiled = mjcf.compile_in(model, root)
+    settled, state = settle(compiled, spec, poses, robot)
+    mjcf.set_home(model, state.qpos, state.ctrl)
+    mjcf.compile_in(model, root)
+    (folder / "scene.xml").write_text(mjcf.text(model), encoding="utf-8")
+    record = SceneRecord(
+        name=job.name,
+        split=job.split,
+        family=spec.family(),
+        seed=seed,
+        attempt=attempt,
+        spec=spec,
+        assets={name: asset.key for name, asset in made.items()},
+        textures={name: texture.key for name, texture in painted.items()},
+        poses=settled,
+        checks=(),
+        rejections=earlier,
+        provenance={
+            "design": job.design,
+            "worldgen": worldgen.__version__,
+            "mujoco": mujoco.__version__,
+            "code": code_version(),
+            "may_train": all(asset.provenance.may_train for asset in made.values()),
+        },
+    )
+    scene = Scene(folder, record)
+    examined = scene.model()  # as a user will load it: from disk
+    found = checks.examine(scene, examined)
+    if failed := checks.problems(found):
+        raise GateError([(problem.path, problem.message) for problem in failed])
+    (folder / "preview.png").write_bytes(render.preview(scene, examined))
+    record = record.model_copy(update={"checks": found})
+    (folder / "scene.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+MAX_SETTLING = (0.02, 10.0)
+"""How far an object may move [m] and turn [deg] between where it was put and where it comes to rest."""
+
+
+def settle(
+    model: mujoco.MjModel, spec: SceneSpec, poses: dict[str, layout.Pose], robot: robots.Robot
+) -> tuple[dict[str, layout.Pose], mujoco.MjData]:
+    """Let a new scene come to rest with the arm at home; return the poses and the state then.
+
+    Raises:
+        GateError: When an object falls, rolls or is thrown from where it was put.
+    """
+    state = mujoco.MjData(model)
+    robots.set_home(model, state, robot.recipe, "robot/")
+    for name, pose in poses.items():
+        for joint in range(model.njnt):
+            if pose.opening and model.joint(joint).name.startswith(f"{name}/"):
+                state.qpos[model.jnt_qposadr[joint]] = pose.opening * max(model.jnt_range[joint], key=abs)
+    mujoco.mj_forward(model, state)
+    upright = {name: state.body(name).xmat[8] for name in poses}
+    for _ in range(round(checks.SETTLE / mjcf.TIMESTEP / 20)):
+        mujoco.mj_step(model, state, 20)
+    settled, failures = {}, []
+    for name, pose in poses.items():
+        body = state.body(name)
+        moved = float(np.linalg.norm(body.xpos - pose.pos))
+        tilted = float(np.degrees(np.arccos(np.clip(body.xmat[8] * upright[name], -1, 1))))
+        if not moved <= MAX_SETTLING[0] or not tilted <= MAX_SETTLING[1]:
+            failures.append(
+                ("settle", f"'{name}' moved {100 * moved:.1f} cm and tilted {tilted:.0f} deg from where it was put.")
+            )
+        yaw = float(np.arctan2(body.xmat[3], body.xmat[0]))
+        settled[name] = layout.Pose(
+            pos=tuple(round(float(v), 6) for v in body.xpos), yaw=round(yaw, 6), opening=pose.opening
+        )  # type: ignore[arg-type]
+    if failures:
+        raise GateError(failures)
+    state.qvel[:] = 0
+    return settled, state

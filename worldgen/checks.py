@@ -1,0 +1,325 @@
+"""The gates that every scene passes: is it at rest, is its goal open and reachable, can it be seen and grasped, is it fast.
+
+One function a gate, one table of limits. Knows a scene on disk and its compiled model; does not change either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from . import robots
+from .camera import Camera
+from .errors import Problem, SceneError
+from .goals import ROBOT, GoalCheck
+from .library import Check, Scene
+from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal, goal_names
+
+LIMITS: dict[str, tuple[float, str]] = {
+    "penetration": (5.0, "mm"),
+    "penetration warning": (1.0, "mm"),
+    "drift": (5.0, "mm"),
+    "tilt": (2.0, "deg"),
+    "path": (10.0, "mm"),
+    "graspable": (0.9, "of the gripper's opening"),
+    "visible": (25.0, "px of 64 x 64"),
+    "occlusion": (0.5, "hidden"),
+    "speed": (20.0, "x real time"),
+}
+"""Gate → limit and unit; docs/decisions.md says why."""
+SETTLE, WATCH = 1.0, 3.0
+"""[s]"""
+PIXELS = 64
+
+
+@dataclass
+class Subject:
+    """A scene under examination."""
+
+    scene: Scene
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    free: dict[str, int]
+    """Movable object → its body."""
+    goals: tuple[GoalCheck, ...]
+
+    def home(self) -> None:
+        """Put the data into the scene's settled state."""
+        mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, seconds: float) -> None:
+        """Let time pass, the arm holding its pose."""
+        for _ in range(round(seconds / self.model.opt.timestep / 20)):
+            mujoco.mj_step(self.model, self.data, 20)
+        mujoco.mj_forward(self.model, self.data)
+
+    def done(self) -> bool:
+        """Return whether all goals hold."""
+        return all(goal(self.data).done for goal in self.goals)
+
+
+def examine(scene: Scene, model: mujoco.MjModel | None = None) -> tuple[Check, ...]:
+    """Return what every gate finds, in the order of `GATES`.
+
+    Raises:
+        SceneError: When the scene cannot be compiled or lacks what its spec names.
+    """
+    model = model or scene.model()
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    try:
+        free = {
+            item.name: model.body(item.name).id
+            for item in scene.record.spec.objects
+            if model.body(item.name).dofnum[0] == 6
+        }
+        subject = Subject(
+            scene,
+            model,
+            mujoco.MjData(model),
+            free,
+            tuple(GoalCheck(goal, model) for goal in scene.record.spec.task.goals),
+        )
+        subject.home()
+    except KeyError as error:
+        raise SceneError(f"'{scene.xml}' does not fit its record: {error}.") from error
+    return tuple(check for gate in GATES for check in gate(subject))
+
+
+def problems(checks: Iterable[Check]) -> list[Problem]:
+    """Return the failed checks as sentences."""
+    return [
+        Problem(
+            check.name,
+            check.detail or f"{check.value:g} {check.unit}, limit {check.limit:g}",
+            _FIXES.get(check.name, ""),
+        )
+        for check in checks
+        if not check.ok
+    ]
+
+
+_FIXES = {
+    "penetration": "Use fewer or smaller objects.",
+    "drift": "Use objects that stand by themselves.",
+    "goal reachable": "Choose a support or container that the target fits on or in.",
+    "goal open": "Place the target elsewhere at the start.",
+    "graspable": "Choose a slimmer target.",
+    "visible": "Choose larger objects, or fewer in front of them.",
+    "occlusion": "Use fewer or smaller objects.",
+}
+
+
+def _check(name: str, value: float, ok: bool, detail: str = "", *, warning: bool = False, record: bool = True) -> Check:
+    limit, unit = LIMITS[name]
+    return Check(
+        name=name,
+        ok=ok,
+        value=round(value, 3) if record else None,
+        limit=limit,
+        unit=unit,
+        warning=warning,
+        detail=detail,
+    )
+
+
+def penetration(subject: Subject) -> list[Check]:
+    """No two things overlap at rest, the arm's own links aside."""
+    model, contact = subject.model, subject.data.contact
+    robot = np.array([model.body(i).name.startswith(ROBOT) for i in range(model.nbody)])
+    depth, pair = 0.0, ""
+    for index in range(subject.data.ncon):
+        bodies = model.geom_bodyid[contact.geom[index]]
+        if robot[bodies].all():
+            continue
+        if robot[bodies].any():
+            names = " and ".join(f"'{model.body(body).name}'" for body in bodies)
+            return [
+                _check(
+                    "penetration",
+                    1000 * max(-contact.dist[index], 0),
+                    False,
+                    f"the arm touches an object at the start: {names}.",
+                )
+            ]
+        if -contact.dist[index] > depth:
+            depth, pair = -contact.dist[index], " and ".join(f"'{model.body(body).name}'" for body in bodies)
+    millimetres = 1000 * depth
+    ok = millimetres <= LIMITS["penetration"][0]
+    detail = (
+        f"{pair} overlap by {millimetres:.1f} mm at rest." if millimetres > LIMITS["penetration warning"][0] else ""
+    )
+    return [_check("penetration", millimetres, ok, detail, warning=ok and bool(detail))]
+
+
+def rest(subject: Subject) -> list[Check]:
+    """Nothing moves while the scene is watched for three seconds."""
+    subject.home()
+    model, data = subject.model, subject.data
+    bodies = np.array(list(subject.free.values()), int)
+    start, turn = data.xpos[bodies].copy(), data.xquat[bodies].copy()
+    path, last = np.zeros(len(bodies)), start
+    chunk = 10
+    for _ in range(round(WATCH / model.opt.timestep / chunk)):
+        mujoco.mj_step(model, data, chunk)
+        path += np.linalg.norm(data.xpos[bodies] - last, axis=1)
+        last = data.xpos[bodies].copy()
+    if not np.isfinite(data.qpos).all() or any(warning.number for warning in data.warning):
+        return [_check("drift", 1e3, False, "the simulation is unstable.")]
+    drift = 1000 * np.linalg.norm(last - start, axis=1)
+    tilt = np.degrees(2 * np.arccos(np.clip(np.abs((data.xquat[bodies] * turn).sum(axis=1)), 0, 1)))
+    return [
+        _worst(subject, "drift", drift, "drifts by {:.1f} mm"),
+        _worst(subject, "tilt", tilt, "turns by {:.1f} deg"),
+        _worst(subject, "path", 1000 * path, "moves along {:.1f} mm"),
+    ]
+
+
+def _worst(subject: Subject, name: str, values: NDArray[np.float64], sentence: str) -> Check:
+    if not len(values):
+        return _check(name, 0.0, True)
+    index = int(values.argmax())
+    value = float(values[index])
+    ok = value <= LIMITS[name][0]
+    return _check(name, value, ok, "" if ok else f"'{list(subject.free)[index]}' {sentence.format(value)} at rest.")
+
+
+def goal(subject: Subject) -> list[Check]:
+    """The goal is open at the start, holds once the target is put there, and not when another object is."""
+    subject.home()
+    checks = [
+        Check(name="goal open", ok=not subject.done(), detail="the goal holds at the start." if subject.done() else "")
+    ]
+    goals = [check.goal for check in subject.goals]
+    if any(isinstance(item, LiftedGoal) for item in goals):
+        return checks  # only an arm can hold an object up: left to the expert
+    for item in goals:
+        put_at_goal(subject, item, item.target)
+    subject.step(SETTLE)
+    reached = subject.done()
+    detail = "" if reached else f"with '{goals[0].target}' put at the goal, the goal does not hold."
+    checks.append(Check(name="goal reachable", ok=reached, detail=detail))
+    named = {name for item in goals for name in goal_names(item)}
+    others = [name for name in subject.free if name not in named]
+    if others and not isinstance(goals[0], OpenGoal | ClosedGoal):
+        subject.home()
+        put_at_goal(subject, goals[0], others[0])
+        subject.step(SETTLE / 2)
+        fooled = subject.done()
+        checks.append(
+            Check(
+                name="goal selective",
+                ok=not fooled,
+                detail=f"'{others[0]}' at the goal counts as done." if fooled else "",
+            )
+        )
+    return checks
+
+
+def put_at_goal(subject: Subject, item: Goal, mover: str) -> None:
+    """Put an object where a goal wants its target, at rest and upright, a millimetre above."""
+    model, data = subject.model, subject.data
+    if isinstance(item, OpenGoal | ClosedGoal):
+        joint = GoalCheck(item, model).joint
+        far = max(model.jnt_range[joint], key=abs)
+        data.qpos[model.jnt_qposadr[joint]] = far if isinstance(item, OpenGoal) else 0.0
+        mujoco.mj_forward(model, data)
+        return
+    mujoco.mj_forward(model, data)
+    other = goal_names(item)[1]
+    site = {OnGoal: "top", InGoal: "inside", PushedGoal: "top"}.get(type(item))
+    if site:
+        position = data.site(f"{other}/{site}").xpos.copy()
+        if isinstance(item, InGoal):
+            position[2] -= model.site(f"{other}/{site}").size[2]
+        position[2] = max(position[2], 0.0) + 0.001
+        _move(subject, mover, position)
+    else:
+        assert isinstance(item, NearGoal)
+        _move_beside(subject, item, mover)
+
+
+def _move(subject: Subject, name: str, position: NDArray[np.float64]) -> None:
+    address = subject.model.jnt_qposadr[subject.model.body_jntadr[subject.free[name]]]
+    subject.data.qpos[address : address + 3] = position
+    subject.data.qpos[address + 3 : address + 7] = (1, 0, 0, 0)
+    subject.data.qvel[:] = 0
+    mujoco.mj_forward(subject.model, subject.data)
+
+
+def _move_beside(subject: Subject, item: NearGoal, mover: str) -> None:
+    """Bring an object up to another one from where it stands, until the gap is half of what the goal allows."""
+    data = subject.data
+    other = data.body(item.other).xpos.copy()
+    away = data.body(mover).xpos - other
+    away[2] = 0
+    away /= max(float(np.linalg.norm(away)), 1e-9)
+    probe = GoalCheck(item.model_copy(update={"target": mover}), subject.model)
+    for distance in np.arange(0.02, 0.5, 0.005):
+        _move(subject, mover, np.array([*(other + distance * away)[:2], 0.001]))
+        if probe.gap(data, 1.0) > item.distance / 2:
+            return
+
+
+def graspable(subject: Subject) -> list[Check]:
+    """What must be moved fits the gripper and stands within its reach."""
+    recipe = robots.load(subject.scene.record.spec.robot).recipe
+    limit = LIMITS["graspable"][0]
+    worst, detail = 0.0, ""
+    for check in subject.goals:
+        item = check.goal
+        position = subject.scene.record.poses[item.target].pos
+        if not robots.reachable(recipe, position[:2]) and not isinstance(item, OpenGoal | ClosedGoal):
+            detail = f"'{item.target}' stands at {position[0]:.2f}, {position[1]:.2f} m, where the arm cannot grasp from above."
+        if isinstance(item, OnGoal | InGoal | LiftedGoal):
+            share = min(subject.scene.asset(item.target).size[:2]) / recipe.gripper.opening
+            worst = max(worst, share)
+            if share > limit:
+                detail = f"'{item.target}' needs {share:.0%} of the gripper's opening."
+    return [_check("graspable", worst, not detail, detail)]
+
+
+def visible(subject: Subject) -> list[Check]:
+    """What the goal names can be seen by the policy camera."""
+    subject.home()
+    model = subject.model
+    named = list(dict.fromkeys(name for check in subject.goals for name in goal_names(check.goal)))
+    roots = model.body_rootid[model.geom_bodyid]
+    pixels, hidden = float(PIXELS**2), 0.0
+    seen_detail = hidden_detail = ""
+    with Camera(model) as camera:
+        whole = camera.geoms(subject.data, "policy", PIXELS, PIXELS)
+        for name in named:
+            mine = roots == model.body(name).id
+            count = int(np.isin(whole, np.flatnonzero(mine)).sum())
+            alone = int((camera.geoms(subject.data, "policy", PIXELS, PIXELS, only=mine) >= 0).sum())
+            share = 1 - count / alone if alone else 1.0
+            if count < pixels:
+                pixels, seen_detail = float(count), f"'{name}' covers {count} px."
+            if share > hidden:
+                hidden, hidden_detail = share, f"'{name}' is {share:.0%} hidden."
+    seen, open_view = pixels >= LIMITS["visible"][0], hidden <= LIMITS["occlusion"][0]
+    return [
+        _check("visible", pixels, seen, "" if seen else seen_detail),
+        _check("occlusion", hidden, open_view, "" if open_view else hidden_detail),
+    ]
+
+
+def speed(subject: Subject) -> list[Check]:
+    """A resting scene steps much faster than real time. The figure is not recorded: it differs from run to run."""
+    subject.home()
+    steps, best = 40, 0.0
+    for _ in range(3):
+        start = time.thread_time()
+        mujoco.mj_step(subject.model, subject.data, steps)
+        best = max(best, steps * subject.model.opt.timestep / max(time.thread_time() - start, 1e-9))
+    ok = best >= LIMITS["speed"][0]
+    return [_check("speed", best, ok, "" if ok else f"a resting scene runs at {best:.0f} x real time.", record=False)]
+
+
+GATES: tuple[Callable[[Subject], list[Check]], ...] = (penetration, rest, goal, graspable, visible, speed)

@@ -1,0 +1,150 @@
+"""What the command line shows: progress on stderr, tables on stdout. Knows records; decides nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .assets import Asset
+from .build import Outcome
+from .library import Scene
+from .pipeline import CheckRow, Report, Tell
+from .robots import Robot
+
+_LOG_SECONDS = 10.0
+
+
+@contextmanager
+def progress(total: int, verb: str = "making") -> Iterator[Tell]:
+    """Show a bar on a terminal, and a line every ten seconds elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(verb)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(verb, total=total or None)
+
+        def tell(done: int, wanted: int, outcome: Outcome) -> None:
+            bar.update(task, completed=done, total=wanted)
+            for line in _complaints(outcome):
+                bar.console.print(line, style="yellow", highlight=False, markup=False)
+
+        yield tell
+
+
+class _Lines:
+    """Progress for logs."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb, self.last = verb, time.monotonic()
+
+    def __call__(self, done: int, wanted: int, outcome: Outcome) -> None:
+        for line in _complaints(outcome):
+            print(line, file=sys.stderr)
+        if done == wanted or time.monotonic() - self.last >= _LOG_SECONDS:
+            self.last = time.monotonic()
+            print(f"{self.verb}: {done} of {wanted}", file=sys.stderr, flush=True)
+
+
+def _complaints(outcome: Outcome) -> list[str]:
+    if outcome.accepted or outcome.cached:
+        return []
+    last = outcome.rejections[-1]
+    return [f"scene {outcome.name} given up after {last.attempt + 1} tries ({last.gate}): {last.message}"]
+
+
+def show_report(report: Report) -> None:
+    """Print what a batch came to."""
+    console = Console()
+    console.print(
+        f"{report.accepted} of {report.wanted} scenes in [bold]{report.root}[/] ({report.built} built now)",
+        highlight=False,
+    )
+    if report.rejections:
+        reasons = ", ".join(f"{gate} {count}" for gate, count in report.rejections.most_common())
+        console.print(f"rejected attempts: {reasons}", highlight=False)
+    if report.accepted:
+        console.print(
+            f"look: worldgen gallery {report.root}   play: worldgen view {report.root}/scenes/{report.first}",
+            highlight=False,
+        )
+
+
+def show_checks(rows: Iterable[CheckRow]) -> None:
+    """Print a row a scene and, below, every failure in full."""
+    rows = list(rows)
+    names = list(dict.fromkeys(check.name for row in rows for check in row.checks))
+    table = Table("scene", "", *names)
+    for row in rows:
+        found = {check.name: check for check in row.checks}
+        cells = [_cell(found[name]) if name in found else "" for name in names]
+        table.add_row(row.name, "[green]ok[/]" if row.ok else "[red]FAIL[/]", *cells)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for problem in row.problems:
+            console.print(f"{row.name}: {problem}", style="red", highlight=False, markup=False)
+    console.print(f"{sum(row.ok for row in rows)} of {len(rows)} scenes pass", highlight=False)
+
+
+def _cell(check: object) -> str:
+    from .library import Check
+
+    assert isinstance(check, Check)
+    text = "yes" if check.ok else "no"
+    if check.value is not None:
+        text = f"{check.value:.3g}"
+    return text if check.ok and not check.warning else f"[yellow]{text}[/]" if check.ok else f"[red]{text}[/]"
+
+
+def show_scenes(scenes: Iterable[Scene]) -> None:
+    """Print a row a scene."""
+    table = Table("scene", "split", "task", "instruction", "objects")
+    for scene in scenes:
+        record = scene.record
+        things = ", ".join(f"{item.colour} {item.category}" for item in record.spec.objects)
+        table.add_row(scene.name, record.split, record.family, record.spec.task.instruction, things)
+    Console().print(table)
+
+
+def show_robots(found: Iterable[Robot]) -> None:
+    """Print a row an arm."""
+    table = Table("robot", "", "joints", "gripper opens", "reach from above")
+    for robot in found:
+        recipe = robot.recipe
+        reach = f"{recipe.reach.inner:.2f} to {recipe.reach.outer:.2f} m"
+        table.add_row(
+            recipe.name, recipe.title, str(len(recipe.joints)), f"{1000 * recipe.gripper.opening:.0f} mm", reach
+        )
+    Console().print(table)
+
+
+def show_asset(asset: Asset, folder: Path) -> None:
+    """Print what an import came to."""
+    table = Table(show_header=False)
+    size = " x ".join(f"{1000 * extent:.0f}" for extent in asset.size)
+    table.add_row("folder", str(folder))
+    table.add_row("size", f"{size} mm")
+    table.add_row("mass", f"{1000 * asset.mass:.1f} g of {asset.material}")
+    table.add_row("collision parts", str(asset.cost.geoms))
+    if asset.fidelity:
+        table.add_row("volume overlap", f"{asset.fidelity.iou:.2f}")
+        table.add_row("cavity kept", f"{asset.fidelity.cavity:.2f}")
+        table.add_row("surface distance (99 %)", f"{asset.fidelity.distance_p99_mm:.1f} mm")
+    table.add_row("cost at rest", f"{asset.cost.step_us:.0f} us a step")
+    table.add_row("licence", asset.provenance.licence + ("" if asset.provenance.may_train else " (not for training)"))
+    Console().print(table)

@@ -1,0 +1,294 @@
+"""WireScene → SceneSpec: words become sizes, seeds and ranges. Knows the vocabulary and the splits, not who drafted.
+
+Every finding is a `Problem`, so that a person or a language model can act on all of them at once.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from . import phrases, vocabulary
+from .errors import DesignError, Problem, SpecError
+from .shapes import Vector3
+from .spec import SceneSpec, split_words
+from .vocabulary import Category
+from .wire import Brief, WireGoal, WireObject, WireScene
+
+HELD_VARIANT = 5
+"""Object variants divisible by this are kept for the split of unseen objects."""
+VARIANTS = 100
+GRIP = 0.88
+"""Share of the gripper's opening that a target may fill; the spec refuses more than 0.9."""
+
+_LIGHTS: dict[str, dict[str, tuple[float, float]]] = {
+    "neutral": {},
+    "bright": {"strength": (0.8, 1.0), "ambient": (0.4, 0.55)},
+    "dim": {"strength": (0.25, 0.4), "ambient": (0.14, 0.22)},
+    "warm": {"warmth": (0.25, 0.55)},
+    "cool": {"warmth": (-0.55, -0.25)},
+}
+_NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "on": (("graspable",), ("surface", "stackable")),
+    "in": (("graspable",), ("hollow",)),
+    "near": (("graspable", "pushable"), ()),
+    "lifted": (("graspable",), ()),
+    "pushed": (("pushable",), ()),
+    "open": (("openable",), ()),
+    "closed": (("openable",), ()),
+}
+"""By goal: affordances of which the target, and its counterpart, must have one."""
+
+
+def to_spec(wire: WireScene, brief: Brief) -> SceneSpec:
+    """Make the rich spec from a flat draft.
+
+    Raises:
+        SpecError: With every problem of the draft: words, split, affordances, sizes, goals, language.
+    """
+    wire = canonical(wire)
+    if found := list(_word_problems(wire, brief)):
+        raise SpecError(found)  # what follows looks words up
+    found = [*_affordance_problems(wire), *_split_problems(wire, brief)]
+    if found:
+        raise SpecError(found)
+    chance = _chance(brief, "scene")
+    friction = vocabulary.surfaces()[wire.surface].friction
+    value: dict[str, Any] = {
+        "name": re.sub(r"[^a-z0-9]+", "-", wire.instruction.lower()).strip("-")[:48].strip("-") or "scene",
+        "robot": brief.request.robot,
+        "surface": {
+            "material": wire.surface,
+            "variant": chance.randrange(8),
+            "friction": {"low": round(max(0.1, friction - 0.1), 3), "high": round(friction + 0.1, 3)},
+        },
+        "background": {"room": wire.room, "variant": chance.randrange(8)},
+        "light": {key: {"low": low, "high": high} for key, (low, high) in _LIGHTS[wire.light].items()},
+        "objects": [_object(item, wire, brief) for item in wire.objects],
+        "task": {**_sentences(wire, brief), "goals": [_goal(goal) for goal in wire.goals], "seconds": _seconds(wire)},
+    }
+    return SceneSpec.checked(value, brief.gripper_opening)
+
+
+def canonical(wire: WireScene) -> WireScene:
+    """Return the draft with synonyms replaced by the vocabulary's names, and roles that follow from the goals."""
+    names = {
+        tuple(split_words(word)): name for name, item in vocabulary.categories().items() for word in item.words(name)
+    }
+    objects = [
+        item.model_copy(
+            update={
+                "category": names.get(tuple(split_words(item.category)), item.category),
+                **{key: getattr(item, key).strip().lower() for key in ("colour", "material", "pattern")},
+            }
+        )
+        for item in wire.objects
+    ]
+    roles = _roles(wire.goals, objects)
+    objects = [item.model_copy(update={"role": roles.get(item.name, "distractor")}) for item in objects]
+    return wire.model_copy(update={"objects": objects, "surface": _joined(wire.surface), "room": _joined(wire.room)})
+
+
+def _joined(words: str) -> str:
+    return "_".join(split_words(words))
+
+
+def _roles(goals: list[WireGoal], objects: list[WireObject]) -> dict[str, str]:
+    """Say which part each object plays: it follows from goals and relations, so a draft cannot get it wrong."""
+    category = {item.name: item.category for item in objects}
+    roles = {item.relative_to: "container" for item in objects if item.relation == "in"}
+    for goal in goals:
+        if goal.kind in ("on", "in") and goal.other:
+            stacked = goal.kind == "on" and "surface" not in _affordances(category.get(goal.other, ""))
+            roles[goal.other] = "target" if stacked else "container"
+    for goal in goals:
+        roles[goal.target] = "fixture" if goal.kind in ("open", "closed") else "target"
+    fixed = {name: "fixture" for name, kind in category.items() if kind == "zone" or "openable" in _affordances(kind)}
+    return {**roles, **fixed}
+
+
+def _affordances(category: str) -> tuple[str, ...]:
+    known = vocabulary.categories().get(category)
+    return known.affordances if known else ()
+
+
+def _word_problems(wire: WireScene, brief: Brief) -> Iterator[Problem]:
+    for path, value, names in (("surface", wire.surface, brief.surfaces), ("room", wire.room, brief.rooms)):
+        if value not in names:
+            yield Problem(path, f"'{value}' is not allowed here.", vocabulary.valid_names(value, names))
+    if not wire.objects:
+        yield Problem("objects", "there are none.", "Name at least the object of the task.")
+    if not wire.goals:
+        yield Problem("goals", "there are none.", "Name at least one.")
+    for item in wire.objects:
+        path = f"objects.{item.name}"
+        known = vocabulary.categories().get(item.category)
+        if known is None or item.category not in brief.categories:
+            yield Problem(
+                f"{path}.category",
+                f"'{item.category}' is {'unknown' if known is None else 'not allowed in this split'}.",
+                vocabulary.valid_names(item.category, brief.categories),
+            )
+            continue
+        for key, names in (
+            ("colour", known.colours or tuple(vocabulary.colours())),
+            ("material", known.materials),
+            ("pattern", known.patterns),
+        ):
+            if (value := getattr(item, key)) not in names:
+                yield Problem(
+                    f"{path}.{key}",
+                    f"'{value}' is no {key} of a {phrases.noun(item.category)}.",
+                    vocabulary.valid_names(value, names),
+                )
+        yield from _length_problems(item, known)
+
+
+def _length_problems(item: WireObject, known: Category) -> Iterator[Problem]:
+    low, high = 60 * max(known.small), 160 * max(known.large)
+    if item.longest_cm and not low <= item.longest_cm <= high:
+        yield Problem(
+            f"objects.{item.name}.longest_cm",
+            f"{item.longest_cm:g} cm is no size of a {phrases.noun(item.category)}: {low:.1f} to {high:.1f} cm is allowed.",
+            "Use a length in that range, or 0 for the usual size.",
+        )
+
+
+def _affordance_problems(wire: WireScene) -> Iterator[Problem]:
+    objects = {item.name: item for item in wire.objects}
+    for index, goal in enumerate(wire.goals):
+        parts = zip((goal.target, goal.other), _NEEDS[goal.kind], strict=True)
+        for name, needed in parts:
+            if needed and name in objects:
+                yield from _cannot(f"goals.{index}", objects[name].category, needed)
+    for item in wire.objects:
+        if item.relation in ("on", "in") and item.relative_to in objects:
+            needed = ("hollow",) if item.relation == "in" else ("surface", "stackable")
+            yield from _cannot(f"objects.{item.name}.relation", objects[item.relative_to].category, needed)
+
+
+def _cannot(path: str, category: str, needed: tuple[str, ...]) -> Iterator[Problem]:
+    if not set(needed) & set(_affordances(category)):
+        able = [name for name, item in vocabulary.categories().items() if set(needed) & set(item.affordances)]
+        yield Problem(
+            path,
+            f"a {phrases.noun(category)} is not {' or '.join(needed)}.",
+            f"Choose one of: {', '.join(sorted(able))}.",
+        )
+
+
+def _split_problems(wire: WireScene, brief: Brief) -> Iterator[Problem]:
+    """Check the part of the split that the brief's lists cannot: which object takes which part in the task."""
+    if brief.request.split != "unseen-categories":
+        return
+    category = {item.name: item.category for item in wire.objects}
+    for index, goal in enumerate(wire.goals):
+        for name, needed in zip((goal.target, goal.other), _NEEDS[goal.kind], strict=True):
+            able = [held for held in brief.task_categories if set(needed) & set(_affordances(held))]
+            if category.get(name) in (None, "zone") or category[name] in brief.task_categories:
+                continue
+            if able or name == goal.target:
+                yield Problem(
+                    f"goals.{index}",
+                    f"'{name}' is a {phrases.noun(category[name])}; this split asks for a held-out category.",
+                    f"Choose one of: {', '.join(able) or 'none can do this: use another split'}.",
+                )
+
+
+def _object(item: WireObject, wire: WireScene, brief: Brief) -> dict[str, Any]:
+    chance = _chance(brief, f"{item.name}/{item.category}")
+    low = 1 if brief.request.split != "unseen-objects" else 0
+    high = HELD_VARIANT - 1 if low else 0
+    variant = HELD_VARIANT * chance.randrange(VARIANTS // HELD_VARIANT) + chance.randint(low, high)
+    size = _size(item, variant)
+    if any(goal.target == item.name and goal.kind in ("on", "in", "lifted") for goal in wire.goals):
+        size = _fitted(size, vocabulary.categories()[item.category], brief.gripper_opening)
+    return {
+        **item.model_dump(include={"name", "category", "colour", "material", "pattern", "description", "role"}),
+        "size": size,
+        "place": _place(item),
+        "variant": variant,
+    }
+
+
+def _size(item: WireObject, variant: int) -> Vector3:
+    """Draw full extents [m] of a variant: one scale between the category's limits, and 8 % an axis around it.
+
+    They follow from category and variant alone, so that a variant is one object wherever it turns up, and an asset can be
+    shared. Extents that are equal in the vocabulary stay equal: a ball stays round.
+    """
+    known = vocabulary.categories()[item.category]
+    chance = random.Random(f"size/{item.category}/{variant}")
+    share = chance.random()
+    stretch = {pair: chance.uniform(0.92, 1.08) for pair in sorted(set(zip(known.small, known.large, strict=True)))}
+    extents = [
+        (low + share * (high - low)) * stretch[low, high] for low, high in zip(known.small, known.large, strict=True)
+    ]
+    scale = item.longest_cm / 100 / max(extents) if item.longest_cm else 1.0
+    x, y, z = (round(extent * scale, 4) for extent in extents)
+    return x, y, z
+
+
+def _fitted(size: Vector3, known: Category, opening: float) -> Vector3:
+    """Shrink a target into the gripper, unless that would take it far below its usual size."""
+    limit = GRIP * opening
+    if min(size[:2]) <= limit or limit < 0.75 * min(known.small[:2]):
+        return size
+    x, y, z = (round(extent * limit / min(size[:2]), 4) for extent in size)
+    return x, y, z
+
+
+def _place(item: WireObject) -> dict[str, Any]:
+    if item.relation == "free" or (item.relative_to in ("", "table") and item.relation != "in"):
+        return {"kind": "free"}
+    key = {"on": "support", "in": "container", "near": "other"}[item.relation]
+    return {"kind": item.relation, key: item.relative_to}
+
+
+def _goal(goal: WireGoal) -> dict[str, Any]:
+    other = {"on": "support", "in": "container", "near": "other", "pushed": "region"}.get(goal.kind)
+    return {"kind": goal.kind, "target": goal.target, **({other: goal.other} if other else {})}
+
+
+def _seconds(wire: WireScene) -> float:
+    return 20.0 + 12.0 * (min(len(wire.goals), 4) - 1)
+
+
+def _sentences(wire: WireScene, brief: Brief) -> dict[str, Any]:
+    """Keep held-out forms out of the training splits and free wording out of the split of unseen instructions."""
+    unseen = brief.request.split == "unseen-instructions"
+    sentences = list(dict.fromkeys((wire.instruction, *wire.paraphrases)))
+    kept = [text for text in sentences if phrases.is_held_out(text) == unseen]
+    if not kept or kept[0] != wire.instruction:
+        kept = [*_rendered(wire, unseen), *kept]
+    if unseen:  # only wording that is ours is sure to be disjoint from every other draft's
+        kept = [text for text in dict.fromkeys((*kept, *_rendered(wire, unseen))) if phrases.is_held_out(text)]
+    if not kept:
+        raise SpecError(
+            [Problem("goals", f"{len(wire.goals)} goals have no held-out wording in this split.", "Give one goal.")]
+        )
+    return {"instruction": kept[0], "paraphrases": kept[1:]}
+
+
+def _rendered(wire: WireScene, held_out: bool) -> list[str]:
+    """Say the first goal in all our templates of one side; the draft's own sentence where it cannot be said so."""
+    goal, objects = wire.goals[0], {item.name: item for item in wire.objects}
+    if len(wire.goals) > 1 or goal.target not in objects or (goal.other and goal.other not in objects):
+        return [wire.instruction]
+    kind = "stack" if goal.kind == "on" and objects[goal.other].role == "target" else goal.kind
+    try:
+        nouns = [
+            phrases.refer(objects[name], [item for item in wire.objects if item.name != name], ("colour",))
+            for name in (goal.target, goal.other)
+            if name
+        ]
+    except DesignError:
+        return [wire.instruction]
+    return [phrases.say(text, nouns[0], nouns[-1]) for text in phrases.templates(kind, held_out)]
+
+
+def _chance(brief: Brief, purpose: str) -> random.Random:
+    request = brief.request
+    return random.Random(f"{request.seed}/{request.split}/{request.text}/{purpose}")

@@ -1,0 +1,353 @@
+"""Make a mesh fit for physics: clean it, close it, scale it to metres, weigh it, thin it out.
+
+Knows geometry and textures as arrays; knows no assets, no collision shapes, no MuJoCo. Files are read in `mesh_read`, the
+topology is in `mesh_solid`. The order of use is read, clean, solidify, to_metres, simplify, mass_properties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import mesh_solid
+from .errors import AssetError
+from .mesh_read import Array, Faces, RawMesh, read
+from .mesh_solid import count_open_edges, signed_volume
+
+__all__ = [
+    "MassProperties",
+    "RawMesh",
+    "clean",
+    "count_open_edges",
+    "mass_properties",
+    "read",
+    "signed_volume",
+    "simplify",
+    "solidify",
+    "to_metres",
+]
+
+SMALL_HOLE = 0.1
+"""Holes up to this share of the longest side are filled; wider ones may be meant, as a cup's opening is."""
+PROPORTION = 1.05
+"""Largest ratio between the scales of two axes when three extents are given."""
+SIMPLIFIED = 0.03
+"""Relative change of volume that simplification may cause."""
+LARGEST = 10.0
+"""Largest extent of an object [m]."""
+
+
+@dataclass(frozen=True)
+class MassProperties:
+    """What a rigid body weighs and where, in the frame of its mesh."""
+
+    volume: float
+    """[m3]"""
+    mass: float
+    """[kg]"""
+    com: Array
+    """(3,) centre of mass [m]."""
+    inertia: Array
+    """(3, 3) about the centre of mass, along the axes of the mesh's frame [kg m2]."""
+
+    def full_inertia(self) -> tuple[float, float, float, float, float, float]:
+        """Return MuJoCo's `fullinertia`: xx, yy, zz, xy, xz, yz [kg m2]."""
+        i = self.inertia
+        return tuple(float(i[k]) for k in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)))  # type: ignore[return-value]
+
+
+def mass_properties(vertices: Array, faces: Faces, density: float) -> MassProperties:
+    """Weigh a closed mesh of uniform density [kg/m3], exactly: the signed sum over tetrahedra from one point to each face.
+
+    Raises:
+        AssetError: When the mesh is open, inside out or so tangled that its inertia is not that of any body.
+    """
+    if not (np.isfinite(density) and density > 0):
+        raise AssetError(f"density {density:g} kg/m3 must be positive and finite; take it from the material.")
+    vertices = np.asarray(vertices, float)
+    if open_edges := count_open_edges(faces):
+        raise AssetError(
+            f"the mesh is not closed: {open_edges} of its edges lack the opposite face; solidify it first."
+        )
+    origin = vertices.mean(axis=0)  # near the body, so that nothing cancels far from the frame's origin
+    corners = vertices[faces] - origin
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    six = np.einsum("ij,ij->i", a, np.cross(b, c))
+    volume = float(six.sum() / 6)
+    if not volume > 1e-12 * float(np.ptp(vertices, axis=0).max()) ** 3:  # so little is rounding
+        raise AssetError(
+            f"the mesh has volume {volume:.3g} m3, not a positive one; it is inside out or flat: solidify it."
+        )
+    total = a + b + c
+    com = six @ total / (24 * volume)
+    second = np.einsum("n,nki,nkj->ij", six, corners, corners) + np.einsum("n,ni,nj->ij", six, total, total)
+    second = second / 120 - volume * np.outer(com, com)
+    inertia = density * (np.trace(second) * np.eye(3) - second)
+    inertia = (inertia + inertia.T) / 2
+    small, middle, large = np.linalg.eigvalsh(inertia)
+    if not (small > 0 and small + middle >= large * (1 - 1e-9)):
+        raise AssetError(
+            f"the mesh's principal inertias {small:.3g}, {middle:.3g}, {large:.3g} kg m2 are those of no body: parts of it are "
+            "inside out; solidify it first."
+        )
+    return MassProperties(volume, density * volume, com + origin, inertia)
+
+
+def clean(raw: RawMesh) -> RawMesh:
+    """Return the mesh with equal vertices merged, without collapsed or repeated faces and vertices of no face.
+
+    Raises:
+        AssetError: When nothing of use is left: no faces, coordinates that are no numbers, fewer than four faces, no thickness.
+    """
+    vertices, faces = np.asarray(raw.vertices, float), np.asarray(raw.faces)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise AssetError(f"a mesh is (V, 3) vertices and (F, 3) faces, not {vertices.shape} and {faces.shape}.")
+    if not len(faces):
+        raise AssetError("the mesh is empty: it has no faces. Export triangles, not points or curves.")
+    if not np.issubdtype(faces.dtype, np.integer) or faces.min() < 0 or faces.max() >= len(vertices):
+        raise AssetError(f"faces must be whole numbers in [0, {len(vertices) - 1}], the vertices that there are.")
+    used, index = np.unique(faces, return_inverse=True)
+    vertices, faces = vertices[used], index.reshape(-1, 3)
+    if bad := np.count_nonzero(~np.isfinite(vertices).all(axis=1)):
+        raise AssetError(f"{bad} of {len(vertices)} vertices are NaN or infinite. Re-export the mesh.")
+    extent = float(np.ptp(vertices, axis=0).max())
+    if not 1e-9 < extent < 1e9:
+        raise AssetError(f"the mesh is {extent:.3g} units long; allowed are 1e-9 to 1e9. Scale it first.")
+
+    steps = np.rint((vertices - vertices.min(axis=0)) * (1e6 / extent)).astype(np.int64)
+    key = (steps[:, 0] << 42) | (steps[:, 1] << 21) | steps[:, 2]
+    _, kept, index = np.unique(key, return_index=True, return_inverse=True)
+    vertices, faces = vertices[kept], index[faces].astype(np.int64)
+    whole = (faces != np.roll(faces, 1, axis=1)).all(
+        axis=1
+    )  # thin faces stay: without them their neighbours would gape
+    first = np.take_along_axis(faces, (faces.argmin(axis=1)[:, None] + np.arange(3)) % 3, axis=1)
+    _, single = np.unique(first, axis=0, return_index=True)
+    keep = np.zeros(len(faces), bool)
+    keep[single] = True
+    keep &= whole
+    if np.count_nonzero(keep) < 4:
+        raise AssetError(f"the mesh has {np.count_nonzero(keep)} faces with an area; a solid has at least 4.")
+    used, index = np.unique(faces[keep], return_inverse=True)
+    vertices, faces = vertices[used], index.reshape(-1, 3).astype(np.int64)
+    middle = vertices - vertices.mean(axis=0)
+    axes = np.linalg.eigh(middle.T @ middle)[1]
+    thickness = float(np.ptp(middle @ axes, axis=0).min())
+    if thickness < 1e-4 * extent:
+        raise AssetError(
+            f"the mesh is flat: {thickness:.3g} thick at {extent:.3g} long; a solid is at least 1/10000. Extrude it."
+        )
+    uv = None if raw.uv is None else np.asarray(raw.uv, float)[keep]
+    return replace(raw, vertices=vertices, faces=faces, uv=uv)
+
+
+def solidify(raw: RawMesh) -> RawMesh:
+    """Return a closed solid whose faces look outwards; `made` says how it came about.
+
+    A closed mesh stays as it is, overlapping closed pieces are united, holes up to a tenth of its length are filled. Anything
+    else is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are bridged, sheets get half a cell of
+    thickness, what lies inside is filled.
+
+    Raises:
+        AssetError: When not even that encloses a volume.
+    """
+    raw = clean(raw)
+    closed = _closed(raw)
+    if closed is None:
+        return _rebuilt(raw)
+    united = _united(closed)
+    return closed if united is None else united
+
+
+def _closed(raw: RawMesh) -> RawMesh | None:
+    """Return the mesh closed by turning faces and filling small holes, or None where that is not enough."""
+    if count_open_edges(raw.faces):
+        flip = mesh_solid.orient(raw.faces)
+        if flip is None:
+            return None
+        raw = _flipped(raw, flip)
+        loops = mesh_solid.holes(raw.faces)
+        if loops is None:
+            return None
+        limit = SMALL_HOLE * float(np.ptp(raw.vertices, axis=0).max())
+        rims = [raw.vertices[raw.faces.ravel()[loop]] for loop in loops]
+        if any(np.linalg.norm(np.ptp(rim, axis=0)) > limit for rim in rims):
+            return None
+        if loops:
+            vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
+            raw = replace(raw, vertices=vertices, faces=faces, uv=uv, made="holes-filled")
+    raw = _flipped(raw, mesh_solid.face_outwards(raw.vertices, raw.faces))
+    extent = float(np.ptp(raw.vertices, axis=0).max())
+    return raw if signed_volume(raw.vertices, raw.faces) > 1e-9 * extent**3 else None
+
+
+def _flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
+    if not flip.any():
+        return raw
+    faces = np.where(flip[:, None], raw.faces[:, ::-1], raw.faces)
+    uv = None if raw.uv is None else np.where(flip[:, None, None], raw.uv[:, ::-1], raw.uv)
+    return replace(raw, faces=faces, uv=uv)
+
+
+def _united(raw: RawMesh) -> RawMesh | None:
+    """Return the union of pieces that overlap, whose shared volume would weigh twice; None where none do."""
+    label = mesh_solid.pieces(raw.faces)
+    if label.max() == 0 or label.max() > 500:
+        return None
+    solids: list[Any] = []
+    voids: list[Any] = []
+    boxes: list[Any] = []
+    for index in range(label.max() + 1):
+        mine = raw.faces[label == index]
+        outwards = signed_volume(raw.vertices, mine) > 0
+        piece = _manifold(raw.vertices, mine if outwards else mine[:, ::-1])
+        if piece is None:
+            return None
+        (solids if outwards else voids).append(piece)
+        if outwards:
+            boxes.append(piece.bounding_box())
+    box = np.array(boxes)
+    meet = np.all((box[:, None, :3] <= box[None, :, 3:]) & (box[None, :, :3] <= box[:, None, 3:]), axis=2)
+    if np.count_nonzero(meet) == len(box):
+        return None
+    import manifold3d
+
+    whole = manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add)
+    if voids:
+        whole -= manifold3d.Manifold.batch_boolean(voids, manifold3d.OpType.Add)
+    vertices, faces = _arrays(whole)
+    if (
+        not len(faces)
+        or count_open_edges(faces)
+        or abs(signed_volume(vertices, faces) / signed_volume(raw.vertices, raw.faces) - 1) < 1e-6
+    ):
+        return None
+    return replace(_textured(raw, vertices, faces), made="united")
+
+
+def _rebuilt(raw: RawMesh) -> RawMesh:
+    vertices, faces = mesh_solid.wrap(raw.vertices, raw.faces)
+    found = _manifold(vertices, faces)
+    if found is not None:
+        cell = float(np.ptp(raw.vertices, axis=0).max()) / mesh_solid.CELLS
+        vertices, faces = _arrays(found.simplify(0.05 * cell))
+    try:
+        new = clean(RawMesh(vertices, faces))
+    except AssetError as error:
+        raise AssetError(f"the mesh encloses nothing even when built anew: {error}") from error
+    if count_open_edges(new.faces) or signed_volume(new.vertices, new.faces) <= 0:
+        raise AssetError("the mesh encloses nothing even when built anew. Close it in a 3D editor.")
+    return replace(_textured(raw, new.vertices, new.faces), made="remeshed")
+
+
+def _manifold(vertices: Array, faces: Faces) -> Any:
+    """Return manifold3d's solid of a mesh, or None when it is none."""
+    import manifold3d
+
+    mesh = manifold3d.Mesh64(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.uint64))
+    solid = manifold3d.Manifold(mesh)
+    return solid if solid.status() == manifold3d.Error.NoError and not solid.is_empty() else None
+
+
+def _arrays(solid: Any) -> tuple[Array, Faces]:
+    mesh = solid.to_mesh64()
+    vertices, faces = np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int64)
+    merged = np.arange(len(vertices))
+    merged[np.asarray(mesh.merge_from_vert, int)] = np.asarray(mesh.merge_to_vert, int)
+    return vertices, merged[faces]
+
+
+def _textured(raw: RawMesh, vertices: Array, faces: Faces) -> RawMesh:
+    """Return new geometry with the old look baked onto it."""
+    if raw.uv is None or raw.texture is None:
+        return replace(raw, vertices=vertices, faces=faces, uv=None)
+    uv, texture = mesh_solid.bake(vertices, faces, (raw.vertices, raw.faces, raw.uv, raw.texture))
+    return replace(raw, vertices=vertices, faces=faces, uv=uv, texture=texture)
+
+
+def to_metres(raw: RawMesh, size: float | tuple[float, float, float], up: Literal["y", "z"] = "z") -> RawMesh:
+    """Return the mesh upright, in metres, its base on z = 0 and its footprint centred on the z axis.
+
+    Args:
+        raw: A mesh in any unit.
+        size: Its longest extent [m], or all three along x, y, z once upright [m].
+        up: Axis that points up in the mesh; glTF's is y.
+
+    Raises:
+        AssetError: When an extent is not in (0, 10] m, or the three differ from the mesh's own proportions by more than 5 %.
+    """
+    wanted = np.atleast_1d(np.asarray(size, float))
+    if wanted.shape not in ((1,), (3,)) or not (
+        np.isfinite(wanted).all() and (wanted > 0).all() and wanted.max() <= LARGEST
+    ):
+        raise AssetError(f"size {size} m must be one number or three, each above 0 and at most {LARGEST:g} m.")
+    if up not in ("y", "z"):
+        raise AssetError(f"up axis '{up}' must be 'y' or 'z'.")
+    vertices = np.asarray(raw.vertices, float)
+    if up == "y":
+        vertices = vertices[:, [0, 2, 1]] * [1, -1, 1]
+    extents = np.ptp(vertices, axis=0)
+    if not (extents > 0).all():
+        raise AssetError(f"the mesh is flat: its extents are {_by(extents)}. Give it a thickness.")
+    scale = wanted / extents if len(wanted) == 3 else np.full(3, wanted[0] / extents.max())
+    if scale.max() > PROPORTION * scale.min():
+        longest = float(wanted.max())
+        raise AssetError(
+            f"size {_by(wanted)} m does not fit the mesh, which is {_by(extents / extents.max() * longest)} m at that length; "
+            f"proportions may differ by 5 %. Give these, or the longest extent alone."
+        )
+    vertices = (vertices - vertices.min(axis=0)) * scale
+    return replace(raw, vertices=vertices - [*np.ptp(vertices, axis=0)[:2] / 2, 0])
+
+
+def _by(extents: Array) -> str:
+    return " x ".join(f"{extent:.4g}" for extent in extents)
+
+
+def simplify(raw: RawMesh, faces: int = 2000) -> RawMesh:
+    """Return the mesh with at most so many faces where that keeps it closed and its volume within 3 %, its texture baked over.
+
+    Where neither quadric nor tolerance-based simplification does, the mesh is kept and `note` says so.
+    """
+    if faces < 4:
+        raise AssetError(f"{faces} faces make no solid; allow at least 4.")
+    if len(raw.faces) <= faces:
+        return raw
+    for attempt in (_quadric, _tolerant):
+        found = attempt(raw, faces)
+        if found is not None and len(found[1]) <= faces and _same_solid(raw, *found):
+            return _textured(raw, *found)
+    return replace(raw, note=f"simplification to {faces} faces would open or deform it: kept {len(raw.faces)}")
+
+
+def _quadric(raw: RawMesh, target: int) -> tuple[Array, Faces] | None:
+    import fast_simplification
+
+    points, triangles = fast_simplification.simplify(raw.vertices, raw.faces, target_count=target)[:2]
+    try:
+        found = clean(RawMesh(np.asarray(points, float), np.asarray(triangles, np.int64)))
+    except AssetError:
+        return None
+    return found.vertices, found.faces
+
+
+def _tolerant(raw: RawMesh, target: int) -> tuple[Array, Faces] | None:
+    solid = _manifold(raw.vertices, raw.faces)
+    if solid is None:
+        return None
+    extent = float(np.ptp(raw.vertices, axis=0).max())
+    for tolerance in (0.001, 0.002, 0.004, 0.008, 0.016):
+        found = solid.simplify(tolerance * extent)
+        if 0 < found.num_tri() <= target:
+            return _arrays(found)
+    return None
+
+
+def _same_solid(raw: RawMesh, vertices: Array, faces: Faces) -> bool:
+    before, after = signed_volume(raw.vertices, raw.faces), signed_volume(vertices, faces)
+    sides = np.ptp(vertices, axis=0) / np.ptp(raw.vertices, axis=0)
+    same = abs(after - before) <= SIMPLIFIED * before and bool((abs(sides - 1) <= SIMPLIFIED).all())
+    return same and (count_open_edges(raw.faces) > 0 or count_open_edges(faces) == 0)

@@ -1,0 +1,150 @@
+"""The sentences of instructions: templates by goal, and noun phrases that fit one object only. Knows no scenes, no backends.
+
+`assets/vocabulary/phrases.json` holds the templates and the words that the rule-based grammar understands beside the
+vocabulary's own.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import combinations
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from . import data
+from .errors import DesignError
+from .shapes import Strict
+from .vocabulary import Affordance, pluralise
+
+
+class Template(Strict):
+    """One way to say a task: text with `$target`, `$other` and `$it`."""
+
+    text: str
+    held_out: bool = False
+    """Kept for the split of unseen instructions."""
+
+
+class Hypernym(Strict):
+    """A word for many categories: all that meet every given condition."""
+
+    words: Annotated[tuple[str, ...], Field(min_length=1)]
+    materials: tuple[str, ...] = ()
+    """One of these must be what the category is made of."""
+    rooms: tuple[str, ...] = ()
+    """One of these must be where it is usual."""
+    affordances: tuple[Affordance, ...] = ()
+    """Any of these must be possible."""
+
+
+class Phrases(Strict):
+    """The whole of `phrases.json`."""
+
+    templates: dict[str, tuple[Template, ...]]
+    """By goal: on, in, stack, near, pushed, lifted, open, closed."""
+    lexicon: dict[str, dict[str, tuple[str, ...]] | tuple[str, ...]]
+    """Words of requests by the part that they play."""
+    hypernyms: dict[str, Hypernym]
+    adjectives: dict[str, str]
+    """How a material or pattern is said before a noun, where that is another word."""
+    usual_colours: dict[str, tuple[str, ...]]
+    """Colours to draw for a material when nobody named one."""
+
+
+class Describable(Protocol):
+    """What a noun phrase is made for: an object of a spec or of a draft."""
+
+    @property
+    def category(self) -> str: ...
+    @property
+    def colour(self) -> str: ...
+    @property
+    def material(self) -> str: ...
+    @property
+    def pattern(self) -> str: ...
+
+
+@cache
+def phrases() -> Phrases:
+    """Return the shipped phrases."""
+    return Phrases.model_validate(data.read_json("assets", "vocabulary", "phrases.json"))
+
+
+def templates(kind: str, held_out: bool) -> tuple[str, ...]:
+    """Return the templates of one goal, either those of the training splits or the held-out ones; the plainest first."""
+    return tuple(item.text for item in phrases().templates[kind] if item.held_out == held_out)
+
+
+def say(template: str, target: str, other: str = "", plural: bool = False) -> str:
+    """Fill a template with noun phrases that have no article."""
+    return string.Template(template).substitute(target=target, other=other, it="them" if plural else "it")
+
+
+def is_held_out(sentence: str) -> bool:
+    """Return whether a sentence has the form of a held-out template."""
+    text = " ".join(re.findall(r"[a-z0-9']+", sentence.lower()))
+    return any(pattern.fullmatch(text) for pattern in _held_out_forms())
+
+
+@cache
+def _held_out_forms() -> tuple[re.Pattern[str], ...]:
+    forms = []
+    for items in phrases().templates.values():
+        for text in (item.text for item in items if item.held_out):
+            words = re.findall(r"\$?[a-z0-9']+", text.lower())
+            forms.append(re.compile(" ".join(".+" if word.startswith("$") else re.escape(word) for word in words)))
+    return tuple(forms)
+
+
+def noun(category: str, plural: bool = False) -> str:
+    """Return the category as it is written in a sentence."""
+    word = category.replace("_", " ")
+    return pluralise(word) if plural else word
+
+
+def attribute(item: Describable, key: str) -> str:
+    """Return one attribute as it is said before a noun: "wooden", "striped"; empty for what goes without saying."""
+    value: str = getattr(item, key)
+    if value in ("plain", "natural") or (key == "material" and value == "fruit"):
+        return ""
+    return phrases().adjectives.get(value, value)
+
+
+def telling(item: Describable, rivals: Sequence[Describable]) -> tuple[str, ...]:
+    """Return the fewest attributes that tell an object from its rivals, colour preferred.
+
+    Raises:
+        DesignError: When no words do.
+    """
+    rivals = [rival for rival in rivals if rival.category == item.category]
+    keys = ("colour", "material", "pattern")
+    for count in range(len(keys) + 1):
+        for chosen in combinations(keys, count):
+            if all(any(getattr(rival, key) != getattr(item, key) for key in chosen) for rival in rivals):
+                return chosen
+    raise DesignError(
+        f"Nothing tells the {item.colour} {item.material} {noun(item.category)} from another one. "
+        "Give one of them another colour."
+    )
+
+
+def refer(item: Describable, rivals: Sequence[Describable], said: Iterable[str] = ()) -> str:
+    """Return a noun phrase without article that fits `item` and none of `rivals`.
+
+    Args:
+        item: What is meant.
+        rivals: All objects that it could be mistaken for.
+        said: Attributes to mention anyway: "colour", "material", "pattern".
+    """
+    needed = telling(item, rivals)
+    words = []
+    for key in ("colour", "pattern", "material"):
+        if key in needed:  # the vocabulary's own word: it is what SceneSpec checks
+            words.append(getattr(item, key))
+        elif key in said:
+            words.append(attribute(item, key))
+    return " ".join([*(word for word in words if word), noun(item.category)])

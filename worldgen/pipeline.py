@@ -1,0 +1,434 @@
+"""From sentences to a library: plan every scene, build each once, in parallel, resumable. Knows all stages, does none itself.
+
+A plan is a list of jobs, the same for the same settings. A job's result depends on nothing but the job, so that workers, kills and
+reruns cannot change a byte of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import worldgen
+
+from . import assets, checks, data, designer, render, robots, store
+from .build import ATTEMPTS, Job, Outcome, build
+from .designer import Designed
+from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError, WorldgenError
+from .library import Check, Index, Rejected, Rejection, Scene, SceneLibrary
+from .spec import SceneSpec, goal_names
+from .wire import SPLITS, Budget, DrafterSettings, Request, Split
+
+MAX_SCENES = 100_000
+SPARE = 0.25
+"""Share of extra scenes planned at most, to make up for those given up."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a library is made from. The same settings give the same bytes."""
+
+    requests: tuple[str, ...]
+    count: int = 20
+    seed: int = 0
+    robot: str = "widowx"
+    designer: str = "rules"
+    assets: str = "procedural"
+    splits: tuple[float, ...] = (0.8, 0.05, 0.05, 0.05, 0.05)
+    """Shares of `wire.SPLITS`, in their order."""
+    photo: str | None = None
+    """Photo of a real table to rebuild; language models only."""
+
+    def __post_init__(self) -> None:
+        if not self.requests or any(not text.strip() for text in self.requests):
+            raise DesignError(
+                'The request is empty. Say what the robot shall do, for example "put the red mug on the plate".'
+            )
+        if not 1 <= self.count <= MAX_SCENES:
+            raise LibraryError(f"count {self.count} is outside [1, {MAX_SCENES}]. Make several libraries for more.")
+        if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
+            raise LibraryError(
+                f"splits {self.splits} must be {len(SPLITS)} shares that sum to 1, for {', '.join(SPLITS)}."
+            )
+
+    def stored(self) -> dict[str, Any]:
+        """Return the settings as they stand in library.json."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `make` did."""
+
+    root: Path
+    wanted: int
+    accepted: int
+    built: int
+    rejections: Counter[str]
+    first: str = ""
+    """Name of the first scene."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every wanted scene is there."""
+        return self.accepted >= self.wanted
+
+
+Submit = Callable[[Job], Future[Outcome]]
+Tell = Callable[[int, int, Outcome], None]
+"""Called with how many are done, how many are wanted, and each outcome as it comes."""
+
+
+def split_of(index: int, shares: Sequence[float]) -> Split:
+    """Return the split of the scene with an index; shares hold over any run of indices, so a larger count only adds scenes."""
+    position = (index + 0.5) * 0.6180339887498949 % 1.0  # golden-ratio sequence: evenly spread at every length
+    for split, edge in zip(SPLITS, np.cumsum(shares), strict=True):
+        if position < edge:
+            return split
+    return SPLITS[0]
+
+
+def sentences(request: str, file: Path | None) -> tuple[str, ...]:
+    """Return the requests of a command line: one sentence, or the non-empty lines of a file that do not start with `#`.
+
+    Raises:
+        DesignError: When both or neither are given, or the file cannot be read or is empty.
+    """
+    if (file is None) == (not request.strip()):
+        raise DesignError("Give either a request in quotes or a file of sentences (--tasks FILE).")
+    if file is None:
+        return (request,)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DesignError(f"'{file}' cannot be read: {error}.") from error
+    if not (found := tuple(line for line in lines if line and not line.startswith("#"))):
+        raise DesignError(f"'{file}' holds no sentence. Write one a line.")
+    return found
+
+
+class Planner:
+    """Designs one scene after the other; one that looks like an earlier one is drawn again.
+
+    Keeps a short digest of each design and nothing else, so that memory stays flat.
+    """
+
+    def __init__(self, settings: Settings, endpoint: DrafterSettings, budget: Budget, failures: Path) -> None:
+        self.settings, self.budget, self.failures = settings, budget, failures
+        self.drafter = designer.make_drafter(settings.designer, endpoint)
+        self.opening = robots.load(settings.robot).recipe.gripper.opening
+        self.seen: set[str] = set()
+
+    def plan(self, index: int) -> tuple[Job, Designed | None]:
+        """Design the scene with an index. Call with 0, 1, 2 ... in order.
+
+        Raises:
+            EndpointError: When the language model is out of reach or the budget is used up.
+            DesignError: When the only request there is cannot be understood.
+        """
+        settings = self.settings
+        name, split = f"{index:04d}", split_of(index, settings.splits)
+        text = settings.requests[index % len(settings.requests)]
+        photo = Path(settings.photo) if settings.photo else None
+        for attempt in range(ATTEMPTS):
+            seed = int(np.random.SeedSequence([settings.seed, index, attempt]).generate_state(1)[0])
+            request = Request(text, settings.robot, split, seed, photo)
+            try:
+                designed = designer.design(request, self.drafter, self.opening, self.budget, self.failures)
+            except EndpointError:
+                raise  # the whole batch waits; the rerun goes on from here
+            except (DesignError, SpecError) as error:
+                if index == 0 and len(settings.requests) == 1:
+                    raise  # no other scene would fare better
+                failure = Rejection(attempt=attempt, gate="design", message=str(error))
+                return Job(name, split, text, seed, None, failure=failure), None
+            if job := self._job(designed, name, ()):
+                return job, designed
+        message = f"{ATTEMPTS} designs in a row looked like earlier scenes: same objects, goal, table and room."
+        return Job(
+            name, split, text, seed, None, failure=Rejection(attempt=ATTEMPTS - 1, gate="duplicate", message=message)
+        ), None
+
+    def repair(self, designed: Designed, outcome: Outcome) -> tuple[Job, Designed] | None:
+        """Ask for another design of a scene that failed its gates; None when there is none to be had.
+
+        Raises:
+            EndpointError: As `plan`.
+        """
+        last = outcome.rejections[-1].attempt
+        found = [Problem(item.gate, item.message) for item in outcome.rejections if item.attempt == last]
+        try:
+            again = designer.redesign(designed, found, self.drafter, self.budget, self.failures)
+        except EndpointError:
+            raise
+        except (DesignError, SpecError):
+            return None
+        job = self._job(again, outcome.name, outcome.rejections)
+        return (job, again) if job else None
+
+    def _job(self, designed: Designed, name: str, earlier: tuple[Rejection, ...]) -> Job | None:
+        likeness = signature(designed.spec)
+        if likeness in self.seen:
+            return None
+        self.seen.add(likeness)
+        origin = designed.provenance
+        spec = designed.spec.model_copy(update={"name": name})
+        return Job(
+            name, origin.split, origin.request, origin.seed, spec, origin.model_dump(mode="json"), earlier=earlier
+        )
+
+
+def signature(spec: SceneSpec) -> str:
+    """Return a digest that two scenes share when only sizes, shapes and places tell them apart.
+
+    Places are drawn anew at every reset, so they make no difference to a policy.
+    """
+    kinds = {item.name: [item.category, item.colour, item.material, item.pattern, item.role] for item in spec.objects}
+    goals = [[goal.kind, *(kinds[name] for name in goal_names(goal))] for goal in spec.task.goals]
+    where = [spec.robot, spec.surface.material, spec.surface.variant, spec.background.room, spec.background.variant]
+    return store.key([sorted(kinds.values()), goals, where])
+
+
+def specs(
+    settings: Settings, endpoint: DrafterSettings = DrafterSettings(), budget: Budget | None = None
+) -> Iterator[SceneSpec]:
+    """Yield `settings.count` different designs, unbuilt.
+
+    Raises:
+        DesignError: When a request cannot be designed.
+    """
+    folder = data.cache_folder()
+    planner = Planner(
+        settings,
+        replace(endpoint, replies=endpoint.replies or folder / "replies"),
+        budget or Budget(),
+        folder / "failed",
+    )
+    for index in range(settings.count):
+        job, _ = planner.plan(index)
+        if job.spec is None:
+            assert job.failure is not None
+            raise DesignError(f"scene {job.name}: {job.failure.message}")
+        yield job.spec
+
+
+def make(
+    settings: Settings,
+    out: Path,
+    *,
+    workers: int = 1,
+    cache_root: Path | None = None,
+    endpoint: DrafterSettings = DrafterSettings(),
+    budget: Budget | None = None,
+    progress: Tell | None = None,
+) -> Report:
+    """Make or finish the library at `out`.
+
+    A scene is skipped when it is there and whole, or when its rejection is; all others are built. The result does not depend on
+    `workers`, on where a run was stopped, or on what the cache holds.
+
+    Raises:
+        LibraryError: When `out` cannot hold this library.
+        StoreError: When the disk is full. The rerun goes on from there.
+        EndpointError: When the language model is out of reach or the budget is used up. The rerun goes on from there.
+    """
+    if not 1 <= workers <= 256:
+        raise LibraryError(f"workers {workers} is outside [1, 256].")
+    failures = (cache_root or out) / "failed"
+    planner = Planner(
+        settings,
+        replace(endpoint, replies=endpoint.replies or failures.with_name("replies")),
+        budget or Budget(),
+        failures,
+    )
+    found = SceneLibrary.create(out, settings.stored())
+    for part in ("assets", "scenes", "rejected", "robots"):
+        store.sweep(out / part)
+    outcomes: dict[str, Outcome] = {}
+    built = 0
+    try:
+        with _pool(workers, out, cache_root, settings.assets) as submit:
+            for outcome in _run(planner, found, submit, 3 * workers):
+                outcomes[outcome.name] = outcome
+                built += not outcome.cached
+                if progress:
+                    progress(sum(item.accepted for item in outcomes.values()), settings.count, outcome)
+    finally:  # also after Ctrl-C: what is there can be looked at
+        index = summarise(found, settings, outcomes)
+        found.write_index(index)
+        store.write_file(out / "README.md", render.dataset_card(found, index))
+    reasons = Counter(item.gate for outcome in outcomes.values() for item in outcome.rejections)
+    return Report(out, settings.count, len(index.scenes), built, reasons, index.scenes[0] if index.scenes else "")
+
+
+def _run(planner: Planner, found: SceneLibrary, submit: Submit, most: int) -> Iterator[Outcome]:
+    """Yield outcomes until enough scenes are accepted or too many were given up.
+
+    A job starts only when all running and accepted ones together could still fall short, so the scenes built are the shortest
+    prefix of the plan that suffices: the same for any number of workers.
+    """
+    count = planner.settings.count
+    limit = count + max(3, int(count * SPARE))
+    running: dict[Future[Outcome], tuple[Job, Designed | None]] = {}
+    planned = accepted = 0
+    while True:
+        while planned < limit and accepted + len(running) < count and len(running) < most:
+            job, designed = planner.plan(planned)
+            planned += 1
+            if done := _finished(job, found):
+                accepted += done.accepted
+                yield done
+            else:
+                running[submit(job)] = job, designed
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job, designed = running.pop(future)
+            outcome = future.result()
+            if not outcome.accepted:
+                if designed and (repaired := planner.repair(designed, outcome)):
+                    running[submit(repaired[0])] = repaired
+                    continue
+                found.reject(
+                    Rejected(name=job.name, split=job.split, request=job.request, rejections=outcome.rejections)
+                )
+            accepted += outcome.accepted
+            yield outcome
+
+
+def _finished(job: Job, found: SceneLibrary) -> Outcome | None:
+    """Return what an earlier run made of a job; a damaged scene is removed and counts as missing."""
+    folder = found.root / "scenes" / job.name
+    if folder.is_dir():
+        if not store.damage(folder):
+            with contextlib.suppress(SceneError, AssetError):
+                scene = Scene.open(folder)
+                if all(
+                    found.assets.get(key) for key in {*scene.record.assets.values(), *scene.record.textures.values()}
+                ):
+                    return Outcome(job.name, True, scene.record.rejections, cached=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    if rejected := found.rejected(job.name):
+        return Outcome(job.name, False, rejected.rejections, cached=True)
+    return None
+
+
+@contextlib.contextmanager
+def _pool(workers: int, out: Path, cache_root: Path | None, backend: str) -> Iterator[Submit]:
+    """Yield a function that starts a job: at once in this process for one worker, else in a pool."""
+    if workers == 1:
+        yield lambda job: _now(job, out, cache_root, backend)
+        return
+    with _executor(workers) as pool:
+        yield lambda job: pool.submit(build, job, out, cache_root, backend)
+
+
+@contextlib.contextmanager
+def _executor(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool that leaves Ctrl-C to this process and drops what has not begun when an error passes through."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _now(job: Job, out: Path, cache_root: Path | None, backend: str) -> Future[Outcome]:
+    future: Future[Outcome] = Future()
+    future.set_result(build(job, out, cache_root, backend))
+    return future
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def summarise(found: SceneLibrary, settings: Settings, outcomes: dict[str, Outcome]) -> Index:
+    """Return the index of a library from what became of its jobs. Reads records; measures nothing."""
+    accepted = [outcomes[name] for name in sorted(outcomes) if outcomes[name].accepted][: settings.count]
+    records = [Scene.open(found.root / "scenes" / outcome.name).record for outcome in accepted]
+    tried = list(outcomes.values())
+    first = sum(outcome.accepted and not outcome.rejections for outcome in tried)
+    attempts = sum(len({item.attempt for item in outcome.rejections}) + outcome.accepted for outcome in tried)
+    held = designer.held_out(" ".join(settings.requests))
+    return Index(
+        settings=settings.stored(),
+        complete=len(records) >= settings.count,
+        scenes=tuple(record.name for record in records),
+        counts={
+            "scenes": len(records),
+            "splits": dict(sorted(Counter(record.split for record in records).items())),
+            "families": dict(sorted(Counter(record.family for record in records).items())),
+            "assets": len({key for record in records for key in record.assets.values()}),
+            "attempts": attempts,
+            "accepted_at_first_try": round(first / max(len(tried), 1), 4),
+            "accepted_per_attempt": round(len(accepted) / max(attempts, 1), 4),
+            "rejections": dict(sorted(Counter(item.gate for outcome in tried for item in outcome.rejections).items())),
+            "given_up": sorted(outcome.name for outcome in tried if not outcome.accepted),
+        },
+        held_out={"categories": tuple(held.categories), "surfaces": tuple(held.surfaces), "rooms": tuple(held.rooms)},
+        versions={"worldgen": worldgen.__version__, **assets.tool_versions()},
+    )
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """What a new examination of one scene found."""
+
+    name: str
+    checks: tuple[Check, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the scene passes."""
+        return not self.problems
+
+
+def check(path: Path, *, workers: int = 1, progress: Tell | None = None) -> list[CheckRow]:
+    """Examine all scenes of a library, or the one scene at `path`, anew: files, safety, gates.
+
+    Raises:
+        LibraryError: When the folder is no library.
+    """
+    if (path / "scene.json").exists() or (path / "scene.xml").exists():
+        return [check_one(path)]
+    folders = [path / "scenes" / name for name in SceneLibrary.open(path).index().scenes]
+    rows: list[CheckRow] = []
+    with _executor(workers) as pool:
+        for row in pool.map(check_one, folders):
+            rows.append(row)
+            if progress:
+                progress(len(rows), len(folders), Outcome(row.name, row.ok, (), cached=True))
+    return rows
+
+
+def check_one(folder: Path) -> CheckRow:
+    """Examine one scene folder anew."""
+    found = [Problem("files", f"{message}.", "Build the scene again.") for message in store.damage(folder)]
+    try:
+        scene = Scene.open(folder)
+        entries = store.Store(scene.root / "assets")
+        keys = sorted({*scene.record.assets.values(), *scene.record.textures.values()})
+        found += [
+            Problem("files", f"assets/{key}: {what}.", "Build the library again.")
+            for key in keys
+            for what in store.damage(entries.folder(key))
+        ]
+        examined = checks.examine(scene)
+    except WorldgenError as error:
+        return CheckRow(folder.name, (), (*found, Problem("load", str(error))))
+    return CheckRow(folder.name, examined, (*found, *checks.problems(examined)))
