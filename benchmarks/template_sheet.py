@@ -78,8 +78,8 @@ def scene(jobs: list[tuple[str, int]], folder: Path) -> tuple[mujoco.MjModel, li
     model.visual.headlight.ambient = [0.42, 0.42, 0.42]
     model.visual.headlight.diffuse = [0.25, 0.25, 0.25]
     model.visual.global_.offwidth = model.visual.global_.offheight = CELL * 2
-    model.visual.quality.shadowsize = 4096
-    light = model.worldbody.add_light(pos=[0, 0, 2], dir=[-0.35, 0.3, -0.9], diffuse=[0.6, 0.6, 0.58])
+    light = model.worldbody.add_light(pos=[0, 0, 2], dir=[0.45, -0.15, -0.9], diffuse=[0.6, 0.6, 0.58])
+    light.castshadow = False
     light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     model.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[50, 50, 1], rgba=[0.74, 0.7, 0.64, 1])
     specs = []
@@ -106,7 +106,7 @@ def cells(jobs: list[tuple[str, int]], joint: float, collision: bool) -> list[Im
             camera = mujoco.MjvCamera()
             camera.lookat[:] = data.body(f"item{index}").xpos + [0, 0, spec.size[2] * 0.45]
             camera.distance = 1.75 * float(np.linalg.norm(spec.size)) * (1.4 if joint and model.njnt else 1)
-            camera.azimuth, camera.elevation = 55 if joint else 122, -38
+            camera.azimuth, camera.elevation = 62, -36
             renderer.update_scene(data, camera, option)
             image = Image.fromarray(renderer.render()).resize((CELL, CELL), Image.Resampling.LANCZOS)
             thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)

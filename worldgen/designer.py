@@ -141,9 +141,7 @@ def _asked_again(brief: Brief, reply: str, problems: Sequence[Problem]) -> Brief
     return replace(brief, messages=messages, problems=tuple(problems))
 
 
-def _failed(
-    brief: Brief, reply: str, problems: Sequence[Problem], rounds: int, failures: Path | None
-) -> DesignError:
+def _failed(brief: Brief, reply: str, problems: Sequence[Problem], rounds: int, failures: Path | None) -> DesignError:
     folder = failures or data.cache_folder() / "failed_replies"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{_sha256(reply)[:16]}.txt"
@@ -252,7 +250,9 @@ def _instructions(brief: Brief) -> str:
             "The object of the task, and what receives it where one of these can, must be one of these, in place of what "
             f"the request names: {', '.join(brief.task_categories)}. The instruction then names these.\n"
         )
-    photo_rule = "- A photo of a real table comes with the request: rebuild what stands on it.\n" if request.photo else ""
+    photo_rule = (
+        "- A photo of a real table comes with the request: rebuild what stands on it.\n" if request.photo else ""
+    )
     return render_prompt(
         "designer.txt",
         {

@@ -280,8 +280,8 @@ def _rendered(wire: WireScene, held_out: bool) -> list[str]:
     kind = "stack" if goal.kind == "on" and objects[goal.other].role == "target" else goal.kind
     try:
         nouns = [
-            phrases.refer(objects[name], [item for item in wire.objects if item.name != name], ("colour",))
-            for name in (goal.target, goal.other)
+            phrases.refer(objects[name], [item for item in wire.objects if item.name != name], said)
+            for name, said in ((goal.target, ("colour",)), (goal.other, ()))
             if name
         ]
     except DesignError:

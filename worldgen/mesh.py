@@ -30,7 +30,7 @@ __all__ = [
     "to_metres",
 ]
 
-SMALL_HOLE = 0.1
+SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled; wider ones may be meant, as a cup's opening is."""
 PROPORTION = 1.05
 """Largest ratio between the scales of two axes when three extents are given."""
@@ -147,7 +147,7 @@ def clean(raw: RawMesh) -> RawMesh:
 def solidify(raw: RawMesh) -> RawMesh:
     """Return a closed solid whose faces look outwards; `made` says how it came about.
 
-    A closed mesh stays as it is, overlapping closed pieces are united, holes up to a tenth of its length are filled. Anything
+    A closed mesh stays as it is, overlapping closed pieces are united, holes up to 15 % of its length are filled. Anything
     else is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are bridged, sheets get half a cell of
     thickness, what lies inside is filled.
 
@@ -174,7 +174,7 @@ def _closed(raw: RawMesh) -> RawMesh | None:
             return None
         limit = SMALL_HOLE * float(np.ptp(raw.vertices, axis=0).max())
         rims = [raw.vertices[raw.faces.ravel()[loop]] for loop in loops]
-        if any(np.linalg.norm(np.ptp(rim, axis=0)) > limit for rim in rims):
+        if any(np.ptp(rim, axis=0).max() > limit for rim in rims):
             return None
         if loops:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)

@@ -95,7 +95,7 @@ class Folder:
         data = path.read_bytes()
         if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif"):
             check_image(data, name)
-        return data
+        return _utf8(data) if path.suffix.lower() == ".mtl" else data
 
 
 def check_count(what: str, count: float, limit: int) -> None:
@@ -237,6 +237,8 @@ def _check_embedded(tree: dict[str, Any], image: dict[str, Any], binary: bytes, 
 def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     import trimesh  # takes a second and is needed in the child only
 
+    if kind == "obj" or (kind == "stl" and b"endfacet" in data):
+        data = _utf8(data)
     scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, process=False)
     placed = [(name, scene.graph[name]) for name in scene.graph.nodes_geometry]
     placed = [(scene.geometry[key], matrix) for _, (matrix, key) in sorted(placed, key=lambda item: item[0])]
@@ -247,6 +249,10 @@ def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     if not placed:
         raise ValueError("it holds no triangles.")
     return [_piece(mesh, np.asarray(matrix, float), kind in ("glb", "gltf")) for mesh, matrix in placed]
+
+
+def _utf8(text: bytes) -> bytes:
+    return text.decode("utf-8", errors="replace").encode()  # comments in other encodings stop trimesh
 
 
 def _piece(mesh: Any, matrix: NDArray[np.float64], linear: bool) -> Piece:
@@ -291,6 +297,8 @@ def _encode(linear: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:
+    if image.format not in (*FORMATS, None):  # some others start programs when they are decoded
+        raise ValueError(f"a texture is {image.format}; allowed are {', '.join(FORMATS)}. Convert it.")
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"a texture has {image.width} x {image.height} pixels; allowed are {MAX_PIXELS:,} in all.")
     try:

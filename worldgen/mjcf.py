@@ -29,7 +29,7 @@ WALLS = (-1.3, 2.6, -1.8, 1.8)
 """x and y of the room's walls [m]."""
 ROOT = "../.."
 """The library's folder, seen from a scene's."""
-MARGIN = 0.09
+MARGIN = 0.07
 """How far around the arm's workspace clutter stands [m]."""
 
 
@@ -174,7 +174,9 @@ def build(
 def _light(model: mujoco.MjSpec, look: Look) -> None:
     headlight = model.visual.headlight
     headlight.ambient, headlight.diffuse, headlight.specular = look.ambient, [0.12, 0.12, 0.12], [0, 0, 0]
-    model.visual.quality.shadowsize = 2048
+    quality = model.visual.quality
+    quality.shadowsize = 2048
+    quality.numslices, quality.numstacks, quality.numquads = 16, 8, 1  # the arms' capsules and the planes cost most of a small picture
     model.visual.map.znear, model.visual.map.zfar = 0.01, 20.0
     model.stat.extent, model.stat.center = 1.0, look.centre
     model.visual.global_.offwidth, model.visual.global_.offheight = 1280, 960

@@ -23,7 +23,7 @@ import numpy as np
 import worldgen
 
 from . import assets, checks, data, designer, render, robots, store
-from .build import ATTEMPTS, Job, Outcome, build
+from .build import ATTEMPTS, Job, Outcome, build, restore
 from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError, WorldgenError
 from .library import Check, Index, Rejected, Rejection, Scene, SceneLibrary
@@ -259,7 +259,7 @@ def make(
     built = 0
     try:
         with _pool(workers, out, cache_root, settings.assets) as submit:
-            for outcome in _run(planner, found, submit, 3 * workers):
+            for outcome in _run(planner, found, submit, 3 * workers, cache_root):
                 outcomes[outcome.name] = outcome
                 built += not outcome.cached
                 if progress:
@@ -272,7 +272,9 @@ def make(
     return Report(out, settings.count, len(index.scenes), built, reasons, index.scenes[0] if index.scenes else "")
 
 
-def _run(planner: Planner, found: SceneLibrary, submit: Submit, most: int) -> Iterator[Outcome]:
+def _run(
+    planner: Planner, found: SceneLibrary, submit: Submit, most: int, cache_root: Path | None
+) -> Iterator[Outcome]:
     """Yield outcomes until enough scenes are accepted or too many were given up.
 
     A job starts only when all running and accepted ones together could still fall short, so the scenes built are the shortest
@@ -286,7 +288,10 @@ def _run(planner: Planner, found: SceneLibrary, submit: Submit, most: int) -> It
         while planned < limit and accepted + len(running) < count and len(running) < most:
             job, designed = planner.plan(planned)
             planned += 1
-            if done := _finished(job, found):
+            done = _finished(job, found)
+            if done is None and cache_root:
+                done = restore(job, found.root, cache_root, planner.settings.assets)
+            if done:
                 accepted += done.accepted
                 yield done
             else:

@@ -199,9 +199,9 @@ class LightSpec(Strict):
     """Direction that the key light comes from, about z from x [deg]."""
     elevation: Range = Range(low=45.0, high=80.0)
     """Above the horizon [deg]."""
-    strength: Range = Range(low=0.5, high=0.8)
+    strength: Range = Range(low=0.4, high=0.65)
     """Diffuse intensity of the key light."""
-    ambient: Range = Range(low=0.25, high=0.4)
+    ambient: Range = Range(low=0.25, high=0.38)
     warmth: Range = Range(low=-0.15, high=0.15)
     """Colour of the light: -1 is blue, 0 white, 1 orange."""
 
@@ -212,7 +212,7 @@ class CameraSpec(Strict):
     azimuth: Range = Range(low=-20.0, high=20.0)
     """About z, from in front of the robot (0 looks back at it) [deg]."""
     elevation: Range = Range(low=38.0, high=48.0)
-    distance: Range = Range(low=0.75, high=0.85)
+    distance: Range = Range(low=0.66, high=0.74)
     """From the workspace's centre [m]."""
     fov: Range = Range(low=38.0, high=42.0)
     """Vertical field of view [deg]."""

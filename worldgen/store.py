@@ -80,7 +80,12 @@ def publish(folder: Path, build: Callable[[Path], None]) -> Path:
     temporary = _beside(folder)
     try:
         temporary.mkdir(parents=True)
-        build(temporary)
+        try:
+            build(temporary)
+        except OSError as error:
+            if error.errno in _DISK:
+                raise
+            raise BuildError(error) from error
         _sync(temporary)
         try:
             temporary.rename(folder)
@@ -147,16 +152,22 @@ class Store:
 
         return publish(folder, build_with_manifest)
 
-    def copy_to(self, key: str, target: Store) -> Path:
-        """Return the entry of a key in another store, copying it there when it is missing or damaged."""
-        source = self.folder(key)
-        return target.put(key, lambda folder: copy_files(source, folder))
+    def copy_to(self, key: str, target: Store) -> Path | None:
+        """Return the entry of a key in another store, copying it there when it is missing; None when this store lacks it too."""
+        if found := target.get(key):
+            return found
+        source = self.get(key)
+        if source is None:
+            return None
+        if target.folder(key).exists():
+            _discard(target.folder(key))
+        return publish(target.folder(key), lambda folder: copy_files(source, folder, manifest=True))
 
 
-def copy_files(source: Path, folder: Path) -> None:
-    """Copy all files of an entry but its manifest."""
+def copy_files(source: Path, folder: Path, *, manifest: bool = False) -> None:
+    """Copy all files of an entry, with or without its manifest."""
     for path in sorted(source.rglob("*")):
-        if path.is_file() and path.name != MANIFEST:
+        if path.is_file() and (manifest or path.name != MANIFEST):
             place = folder / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)

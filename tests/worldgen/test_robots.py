@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from worldgen import data, robots
+from worldgen import data, kinematics, robot_import, robots
 from worldgen.errors import RobotError
 
 SHIPPED = ["widowx", "panda"]
@@ -227,9 +227,9 @@ def test_reach_is_solvable_and_free_of_self_collision(robot: robots.Robot) -> No
     recipe = robot.recipe
     model = robot.spec().compile()
     state, at, solved = mujoco.MjData(model), robots.addresses(model, recipe), 0
-    poses = robots.sample_reach(recipe, 60, seed=1)
+    poses = kinematics.sample_reach(recipe, 60, seed=1)
     for position, yaw in poses:
-        joints = robots.solve_ik(model, recipe, position, yaw)
+        joints = kinematics.solve_ik(model, recipe, position, yaw)
         assert robots.reachable(recipe, position[:2])
         if joints is None:
             continue
@@ -254,7 +254,7 @@ def test_reachable_is_the_ring_sector(robot: robots.Robot) -> None:
 
 
 def test_out_of_reach_has_no_solution(robot: robots.Robot) -> None:
-    assert robots.solve_ik(robot.spec().compile(), robot.recipe, (1.5, 0, 0.1), 0.0) is None
+    assert kinematics.solve_ik(robot.spec().compile(), robot.recipe, (1.5, 0, 0.1), 0.0) is None
 
 
 def test_gripper_lifts_a_box(robot: robots.Robot) -> None:
@@ -267,7 +267,7 @@ def test_gripper_lifts_a_box(robot: robots.Robot) -> None:
     grasp = box.copy()
 
     def move(height: float, opened: float, seconds: float) -> None:
-        joints = robots.solve_ik(
+        joints = kinematics.solve_ik(
             model, recipe, grasp + np.array([0, 0, height]), 0.3, "robot/", start=state.qpos[at.qpos]
         )
         assert joints is not None
@@ -379,7 +379,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 
 
 def test_add_copies_the_arm_and_its_meshes(toy: Toy) -> None:
-    added = robots.add("toy_arm", toy.xml, toy.json)
+    added = robot_import.add("toy_arm", toy.xml, toy.json)
     assert robots.load("toy_arm") == added
     assert "toy_arm" in robots.names()
     files = {path.relative_to(added.folder).as_posix() for path in added.folder.rglob("*") if path.is_file()}
@@ -392,25 +392,25 @@ def test_add_copies_the_arm_and_its_meshes(toy: Toy) -> None:
 
 
 def test_add_overwrites_only_when_asked(toy: Toy) -> None:
-    robots.add("toy_arm", toy.xml, toy.json)
+    robot_import.add("toy_arm", toy.xml, toy.json)
     toy.write(title="Second toy")
     with pytest.raises(RobotError, match="replace=True"):
-        robots.add("toy_arm", toy.xml, toy.json)
-    assert robots.add("toy_arm", toy.xml, toy.json, replace=True).recipe.title == "Second toy"
+        robot_import.add("toy_arm", toy.xml, toy.json)
+    assert robot_import.add("toy_arm", toy.xml, toy.json, replace=True).recipe.title == "Second toy"
     assert robots.names().count("toy_arm") == 1
 
 
 @pytest.mark.parametrize("name", ["panda", "Bad Name", "../up", ""])
 def test_add_refuses_names(toy: Toy, name: str) -> None:
     with pytest.raises(RobotError):
-        robots.add(name, toy.xml, toy.json)
+        robot_import.add(name, toy.xml, toy.json)
     assert not toy.left_over()
 
 
 def test_add_refuses_a_wrong_joint_name(toy: Toy) -> None:
     toy.write(joints=["j0", "j1", "elbow", "j3", "j4", "j5"], tool="nib")
     with pytest.raises(robots.RobotRefused) as caught:
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert [problem.path for problem in caught.value.problems] == ["joints", "tool"]
     assert "elbow" in str(caught.value)
     assert not toy.left_over()
@@ -419,7 +419,7 @@ def test_add_refuses_a_wrong_joint_name(toy: Toy) -> None:
 def test_add_refuses_a_reach_beyond_the_arm(toy: Toy) -> None:
     toy.write(reach={"inner": 0.2, "outer": 0.9, "half_angle": 1.2})
     with pytest.raises(robots.RobotRefused) as caught:
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert {problem.path for problem in caught.value.problems} == {"reach"}
     assert len(caught.value.problems) > 3
     assert not toy.left_over()
@@ -428,7 +428,7 @@ def test_add_refuses_a_reach_beyond_the_arm(toy: Toy) -> None:
 def test_add_refuses_weak_servos(toy: Toy) -> None:
     toy.write(toy_xml().replace('kp="600"', 'kp="6"'))
     with pytest.raises(robots.RobotRefused) as caught:
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert {problem.path for problem in caught.value.problems} == {"drive"}
     assert not toy.left_over()
 
@@ -437,7 +437,7 @@ def test_add_refuses_weak_servos(toy: Toy) -> None:
 def test_add_refuses_files_outside_the_folder(toy: Toy, mesh: str) -> None:
     toy.write(toy_xml(mesh))
     with pytest.raises(robots.RobotRefused, match=mesh.split("/")[-1]):
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert not toy.left_over()
 
 
@@ -446,7 +446,7 @@ def test_add_refuses_symbolic_links(toy: Toy) -> None:
     mesh.unlink()
     mesh.symlink_to(toy.xml.parent.parent / "outside.stl")
     with pytest.raises(robots.RobotRefused, match="symbolic link"):
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert not toy.left_over()
 
 
@@ -456,24 +456,24 @@ def test_add_refuses_symbolic_links(toy: Toy) -> None:
 def test_add_refuses_what_reaches_further_files(toy: Toy, extra: str) -> None:
     toy.write(toy_xml().replace("<worldbody>", extra + "<worldbody>"))
     with pytest.raises(RobotError):
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert not toy.left_over()
 
 
 def test_add_refuses_entities(toy: Toy) -> None:
     toy.write('<!DOCTYPE m [<!ENTITY a "b">]>' + toy_xml())
     with pytest.raises(RobotError, match="entities"):
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
 
 
 def test_add_names_each_fault_of_a_recipe(toy: Toy) -> None:
     toy.write(home=[0, 0], spare=1)
     with pytest.raises(robots.RobotRefused) as caught:
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
     assert "spare" in {problem.path for problem in caught.value.problems}
     toy.write(home=[0, 0], workspace={"x_min": 0.1, "x_max": 0.9, "y_min": -0.15, "y_max": 0.15})
     with pytest.raises(robots.RobotRefused, match=r"home has 2 values, needs 6.*workspace leaves"):
-        robots.add("toy_arm", toy.xml, toy.json)
+        robot_import.add("toy_arm", toy.xml, toy.json)
 
 
 def test_recipes_refuse_infinity() -> None:

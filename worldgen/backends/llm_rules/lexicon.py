@@ -137,7 +137,17 @@ def _chosen(readings: tuple[Token, ...], words: list[str], after: int, before: T
         kinds.pop("noun")
     if "table" in following and "surface" in kinds:
         return kinds["surface"]
-    order: tuple[str, ...] = ("noun", "room", "hypernym", "verb", "relation", "colour", "material", "pattern", "surface")
+    order: tuple[str, ...] = (
+        "noun",
+        "room",
+        "hypernym",
+        "verb",
+        "relation",
+        "colour",
+        "material",
+        "pattern",
+        "surface",
+    )
     if following & (HEADS - {"table"}) or "colour" in following:
         order = ("pattern", "material", "colour", "room", "verb", "relation", "surface", "noun")
     elif "surface" in kinds and not ({"noun", "colour"} & set(kinds)):

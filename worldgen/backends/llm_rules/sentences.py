@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from ... import vocabulary
 from ...errors import DesignError
 from ...phrases import attribute, noun, refer, say, templates
-from ...vocabulary import categories
 from ...wire import Brief, WireObject
 from .grammar import Parse
 
@@ -80,16 +80,17 @@ def _phrase(
 
 def _group(group: Sequence[WireObject], rivals: Sequence[WireObject], said: tuple[str, ...]) -> str:
     colours = {item.colour for item in group}
-    if any(rival.category == group[0].category for rival in rivals) and len(colours) > 1:
+    rivals = [rival for rival in rivals if rival.category == group[0].category]
+    if rivals and len(colours) > 1:
         raise DesignError(f"Nothing tells the {noun(group[0].category, True)} to be moved from the other one.")
     words = [group[0].colour] if len(colours) == 1 and ("colour" in said or rivals) else []
     words += [attribute(group[0], key) for key in ("pattern", "material") if key in said]
-    known = categories()[group[0].category]
+    known = vocabulary.categories()[group[0].category]
     plural = known.plural or noun(group[0].category, True)
     return " ".join([COUNTS[len(group)], *(word for word in words if word), plural])
 
 
 def _synonym(phrase: str, category: str, chance: random.Random) -> str:
     """Say the noun in another word of the vocabulary, where there is one."""
-    others = categories()[category].synonyms
+    others = vocabulary.categories()[category].synonyms
     return phrase[: -len(noun(category))] + noun(chance.choice(others)) if others else phrase

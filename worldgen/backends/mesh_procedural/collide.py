@@ -15,6 +15,10 @@ RECESS = 0.002
 """How far walls end above the base, so that one flat bottom touches the ground [m]."""
 
 
+LIFT = 0.0006
+"""How far a round geom stays above the flat foot that carries it [m]."""
+
+
 def box(low: ArrayLike, high: ArrayLike) -> Geom:
     """Return an upright box between two corners."""
     a, b = np.asarray(low, float), np.asarray(high, float)
@@ -43,8 +47,15 @@ def ellipsoid(radii: ArrayLike, centre: ArrayLike) -> Geom:
     return Geom(type="ellipsoid", size=tuple(np.asarray(radii, float)), pos=tuple(np.asarray(centre, float)))
 
 
-def chain(path: ArrayLike, radii: ArrayLike, links: int) -> list[Geom]:
-    """Return capsules along a path, each as thick as the path is at its middle; they overlap at the joints."""
+def chain(path: ArrayLike, radii: ArrayLike, links: int, ground: bool = False) -> list[Geom]:
+    """Return capsules along a path, each as thick as the path is at its middle; they overlap at the joints.
+
+    Args:
+        path: (K, 3) points.
+        radii: One radius, or one a point.
+        links: Number of capsules.
+        ground: Whether to hold the capsules just above z = 0, so that only feet touch the ground.
+    """
     points = np.asarray(path, float)
     radius = np.broadcast_to(np.asarray(radii, float), (len(points),))
     cuts = np.linspace(0, len(points) - 1, links + 1).round().astype(int)
@@ -54,8 +65,16 @@ def chain(path: ArrayLike, radii: ArrayLike, links: int) -> list[Geom]:
         along = (points[b] - points[a]) / max(float(np.linalg.norm(points[b] - points[a])), 1e-9)
         start = points[a] - along * (0 if a == 0 else thickness * 0.7)
         end = points[b] + along * (0 if b == len(points) - 1 else thickness * 0.7)
+        if ground:
+            start[2], end[2] = max(start[2], thickness + LIFT), max(end[2], thickness + LIFT)
         found.append(rod(start, end, thickness))
     return found
+
+
+def feet(path: ArrayLike, half: ArrayLike, at: Sequence[int], height: float) -> list[Geom]:
+    """Return small flat boxes on z = 0 under some points of a path."""
+    points, widths = np.asarray(path, float), np.broadcast_to(np.asarray(half, float), (len(np.asarray(path)),))
+    return [foot(float(widths[k]), float(widths[k]), height, float(points[k, 0]), float(points[k, 1])) for k in at]
 
 
 def wall(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,6 +75,12 @@ class Brief:
         far = [c for c in vivid if sum(abs(a - b) for a, b in zip(c, self.colour, strict=True)) > 200]
         options = (dark if brightness > 150 else light) + (far if self.rng.uniform() < 0.4 else [])
         return options[int(self.rng.integers(len(options)))]
+
+    def resized(self, size: Vector3) -> Brief:
+        """Return the same dice and colours for a portion of the object."""
+        part = copy(self)
+        part.size = size
+        return part
 
     def vary(self, low: float, high: float) -> float:
         """Draw a number of this variant."""

@@ -9,7 +9,7 @@ import numpy as np
 from ...shapes import Geom, Site
 from .collide import box, chain, foot, rod, upright
 from .draft import Brief, Draft, grip, mix, shade
-from .mesh_tools import SEGMENTS, bend, blob, lathe, prism, rectangle, stack, tube
+from .mesh_tools import Region, Solid, bend, blob, lathe, prism, rectangle, stack, tube
 from .mesh_tools import box as rounded
 
 METAL = (176, 180, 186)
@@ -19,14 +19,13 @@ def _flat(radius: float, z: float) -> Site:
     return Site(pos=(0, 0, z), size=(radius * 0.7, radius * 0.7, 0.001))
 
 
-def _core(radius: float, z0: float, z1: float, segments: int = 12):  # type: ignore[no-untyped-def]
+_NOWHERE = Region((0.01, 0.01), (0.02, 0.02))
+"""Texture of faces that nobody sees."""
+
+
+def _core(radius: float, z0: float, z1: float, segments: int = 12) -> Solid:
     """Return what to take out of a thick thing, so that it weighs like a filled vessel; nobody sees it."""
     return lathe([(0, z0), (radius, z0), (radius, z1), (0, z1)], _NOWHERE, segments)
-
-
-from .mesh_tools import Region  # noqa: E402
-
-_NOWHERE = Region((0.01, 0.01), (0.02, 0.02))
 
 
 def can(b: Brief) -> Draft:
@@ -301,6 +300,3 @@ def teapot(b: Brief) -> Draft:
     pot = stack(body, spout_mesh, tube(ear, 0.0032, b.base, 8))
     core = blob((r * 0.8, r * 0.8, rim * 0.36), _NOWHERE, rows=6, segments=10).translate((0, 0, rim * 0.48))
     return Draft(pot - core, collision, {"grasp": grip((0, 0, z * 0.93), knob * 2)})
-
-
-_ = SEGMENTS

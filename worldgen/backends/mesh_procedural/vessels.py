@@ -107,10 +107,10 @@ def plate(b: Brief) -> Draft:
     flat = r * b.vary(0.58, 0.7)
     foot_r = flat * 0.92
     line = [(0, 0), (foot_r, 0), (flat + 0.004, 0.002), (r, z - 0.002), (r - 0.001, z)]
-    top = [(r - 0.004, z - 0.0005), (flat + (r - flat) * 0.35, t + (z - t) * 0.28), (flat, t), (flat * 0.5, t), (0, t)]
+    top = [(r - 0.003, z), (r * 0.93, t + (z - t) * 0.72), (flat + (r - flat) * 0.35, t + (z - t) * 0.28), (flat, t), (flat * 0.5, t), (0, t)]
     rim = b.tile(b.contrast)
     ringed = b.spec.pattern == "plain" and b.chance(0.6)
-    body = lathe(line + top, [b.base] * 4 + [rim if ringed else b.base] * 2 + [b.base] * 3)
+    body = lathe(line + top, [b.base] * 3 + [rim if ringed else b.base] * 3 + [b.base] * 4)
     collision = [upright(foot_r, 0, t), *wall((flat, RECESS), (r, z), t * 0.8)]
     sites = {"top": Site(pos=(0, 0, t), size=(flat * 0.7, flat * 0.7, 0.001)), "grasp": _pinch(r, t, z)}
     return Draft(body, collision, sites)
@@ -119,8 +119,8 @@ def plate(b: Brief) -> Draft:
 def pot(b: Brief) -> Draft:
     """A flower pot: a cone with a thick collar."""
     x, _, z = b.size
-    r, t, floor = x / 2, 0.004, 0.006
-    low, collar, line = b.vary(0.66, 0.76), b.vary(0.68, 0.78), b.vary(0.04, 0.07)
+    r, t, floor = x / 2, 0.003, 0.005
+    low, collar, line = b.vary(0.66, 0.76), b.vary(0.68, 0.78), b.vary(0.03, 0.045)
     outer = [(r * low, 0), (r * (1 - line), z * collar), (r, z * collar + 0.001), (r, z * 0.98)]
     soil = b.tile(shade(b.colour, 0.6))
     body = _cup(outer, t + r * line, floor, b.base, soil)
@@ -147,7 +147,7 @@ def bucket(b: Brief) -> Draft:
 def pan(b: Brief) -> Draft:
     """A frying pan with a long handle along x."""
     x, y, z = b.size
-    r, t, floor = y / 2, 0.003, 0.004
+    r, t, floor = y / 2, 0.0018, 0.0025
     low = b.vary(0.8, 0.9)
     height = z * 0.86
     body = _cup([(r * low, 0), (r * (low + 0.04), 0.003), (r, height)], t, floor, b.base, b.tile(shade(b.colour, 0.55)))

@@ -1,0 +1,115 @@
+"""Which categories a noun phrase can mean, and which can play a part of a task for this robot in this split. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ... import vocabulary
+from ...errors import DesignError
+from ...phrases import noun, phrases
+from ...wire import Brief
+from .nouns import Mention
+
+FITS = 0.85
+"""Share of the gripper's opening that the smallest of a graspable category may fill; a larger one is shrunk to fit."""
+
+_IN_WORDS = {
+    "graspable": "the gripper can pick up",
+    "stacker": "the gripper can pick up and stack",
+    "pushable": "can be pushed",
+    "openable": "can be opened",
+    "surface": "carries things",
+    "hollow": "holds things",
+    "stackable": "can be stacked on",
+    "zone": "marks a place",
+}
+
+
+class Kinds:
+    """The vocabulary as one brief may use it."""
+
+    def __init__(self, brief: Brief) -> None:
+        self.brief = brief
+
+    def affordances(self, name: str) -> set[str]:
+        """Return what a category can do for this robot; "zone" and "stacker" (graspable and stackable) beside the vocabulary's."""
+        if name == "zone":
+            return {"zone"}
+        item = vocabulary.categories()[name]
+        can: set[str] = set(item.affordances)
+        if min(item.small[:2]) > FITS * self.brief.gripper_opening:
+            can.discard("graspable")
+        return can | {"stacker"} if can >= {"graspable", "stackable"} else can
+
+    def meant(self, mention: Mention) -> list[str]:
+        """Return the categories that a mention can mean."""
+        if mention.category:
+            if mention.category not in vocabulary.categories():
+                known = vocabulary.valid_names(mention.category, self.brief.categories)
+                raise DesignError(f"The vocabulary has no {noun(mention.category)}. {known}")
+            return [mention.category]
+        if not mention.hypernym:
+            return list(self.brief.categories)
+        word = phrases().hypernyms[mention.hypernym]
+        return [
+            name
+            for name in self.brief.categories
+            for item in [vocabulary.categories()[name]]
+            if name != "zone"
+            and (not word.materials or set(word.materials) & set(item.materials))
+            and (not word.rooms or set(word.rooms) & set(item.rooms))
+            and (not word.affordances or set(word.affordances) & set(item.affordances))
+        ]
+
+    def can(self, mention: Mention) -> set[str]:
+        """Return all that something which fits the mention may be able to do."""
+        return {able for name in self.meant(mention) for able in self.affordances(name)}
+
+    def able(self, needed: Iterable[str], names: Iterable[str]) -> list[str]:
+        """Return those categories that can do any of `needed`."""
+        return [name for name in names if set(needed) & self.affordances(name)]
+
+    def candidates(self, mention: Mention, needed: tuple[str, ...], target: bool) -> list[str]:
+        """Return the categories that a part of the task can have: what the mention means, on the split's side.
+
+        In the split of unseen categories a held-out one that can do the same takes the place of what was named; where there is
+        none, a target has no candidate and a receiver keeps its own.
+        """
+        named = self.able(needed, self.meant(mention))
+        task = self.brief.task_categories
+        if self.brief.request.split != "unseen-categories" or named == ["zone"]:
+            return named
+        if not named:
+            return []
+        held = [name for name in named if name in task] or self.able(needed, task)
+        return held or ([] if target else named)
+
+    def colours(self, category: str) -> tuple[str, ...]:
+        """Return the colours that a category comes in."""
+        return vocabulary.categories()[category].colours or tuple(vocabulary.colours())
+
+    def unable(self, mention: Mention, needed: Iterable[str], what: str) -> DesignError:
+        """Return the error for a mention that cannot play its part."""
+        needed = tuple(needed)
+        able = [noun(name) for name in self.able(needed, self.brief.categories)]
+        known = vocabulary.valid_names(mention.category, able) if able else "The vocabulary has nothing for it."
+        wanted = " or ".join(_IN_WORDS[name] for name in needed)
+        return DesignError(f"{what}: {an(mention.text() or 'thing')} is nothing that {wanted}. {known}")
+
+    def no_candidate(self, mention: Mention, needed: tuple[str, ...], said: str) -> DesignError:
+        """Return the error for a part of the task that nothing can play in this split."""
+        if self.able(needed, self.meant(mention)):
+            wanted = " or ".join(_IN_WORDS[name] for name in needed)
+            return DesignError(f"No held-out category {wanted} is left. Use another split for this request.")
+        return self.unable(mention, needed, f"'{said or mention.text()}' cannot be done")
+
+
+def an(words: str) -> str:
+    """Return words with their indefinite article."""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def unlike(colour: str, others: Iterable[str]) -> bool:
+    """Return whether a colour looks unlike all others: the words tell objects apart, so the eye must too."""
+    known = vocabulary.colours()
+    return all(sum((a - b) ** 2 for a, b in zip(known[colour], known[other], strict=True)) > 110**2 for other in others)

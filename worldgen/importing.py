@@ -1,0 +1,115 @@
+"""A user's own mesh becomes an asset: read with care, cleaned, closed, in metres, weighed, with convex parts. Knows one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from . import assets, mesh, mesh_read, store, vocabulary
+from .assets import Asset
+from .errors import AssetError
+from .shapes import Part, Provenance, Shape, Site
+from .spec import MAX_SIZE, MIN_SIZE, ObjectSpec
+
+VISUAL_FACES = 2000
+"""Faces kept for drawing."""
+
+
+def import_mesh(
+    file: Path,
+    category: str,
+    size: tuple[float, ...],
+    out: Path,
+    colour: str = "natural",
+    material: str = "plastic",
+    up: Literal["y", "z"] = "z",
+    licence: str = "user-supplied",
+    may_train: bool = True,
+) -> Asset:
+    """Make an asset of a mesh file in a new folder.
+
+    Args:
+        file: .obj, .glb, .gltf, .stl or .ply; it is read in a process of its own, with limits.
+        category: What it is.
+        size: Longest side, or extents along x, y, z [m].
+        out: Folder to make.
+        colour: Main colour, a word of the vocabulary; paints a mesh without texture.
+        material: Gives density and friction.
+        up: Axis of the file that points up.
+        licence: Of the mesh.
+        may_train: Whether that licence allows training other models on it.
+
+    Raises:
+        AssetError: When the file is no usable mesh, a word is unknown, the size is out of bounds, or `out` exists.
+    """
+    extents = _checked(file, category, size, out, colour, material)
+    raw = mesh.clean(mesh_read.read(file))
+    raw = mesh.to_metres(mesh.solidify(raw), extents, up)
+    made = raw.made
+    raw = mesh.simplify(raw, VISUAL_FACES)
+    vertices, faces = raw.vertices, raw.faces
+    uv, texture = raw.uv, raw.texture
+    if uv is None or texture is None:
+        given = vocabulary.colours()[colour]
+        texture = np.full((8, 8, 3), given if colour != "natural" else raw.colour, np.uint8)
+        uv = np.full((len(faces), 3, 2), 0.5)
+    x, y, z = (float(extent) for extent in np.ptp(vertices, axis=0))
+    digest = store.file_digest(file)
+    shape = Shape(
+        parts=(Part("", vertices, faces, uv),),
+        texture=texture,
+        provenance=Provenance(backend="import", model=file.name, revision=digest, licence=licence, may_train=may_train),
+        sites={
+            "top": Site(pos=(0, 0, z), size=(x / 4, y / 4, 0.001)),
+            "bottom": Site(pos=(0, 0, 0)),
+            "grasp": _grasp(x, y, z),
+        },
+        description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
+    )
+    item = ObjectSpec(
+        name="imported",
+        category=category,
+        colour=colour,
+        material=material,
+        size=(round(x, 4), round(y, 4), round(z, 4)),
+        role="target",
+    )
+    notes = (f"solid {made}",) + ((raw.note,) if raw.note else ())
+    key = store.key({"import": digest, "item": item.model_dump(mode="json"), "up": up})
+
+    def build(folder: Path) -> None:
+        assets.finish(shape, item, key, folder, notes)
+        store.write_manifest(folder)
+
+    return Asset.load(store.publish(out, build))
+
+
+def _grasp(x: float, y: float, z: float) -> Site:
+    """Close along the narrower horizontal side, a third below the top."""
+    turn = (1.0, 0.0, 0.0, 0.0) if x <= y else (float(np.sqrt(0.5)), 0.0, 0.0, float(np.sqrt(0.5)))
+    return Site(pos=(0, 0, z * 2 / 3), quat=turn, size=(min(x, y) / 2, 0.005, 0.005))
+
+
+def _checked(
+    file: Path, category: str, size: tuple[float, ...], out: Path, colour: str, material: str
+) -> float | tuple[float, float, float]:
+    """Return the wanted size, one number or three, when all arguments are in order."""
+    if not file.is_file():
+        raise AssetError(f"There is no mesh file '{file}'.")
+    if out.exists():
+        raise AssetError(f"'{out}' exists. Give a new folder with --out.")
+    if not category.strip() or len(category) > 64:
+        raise AssetError(
+            f"Category '{category[:70]}' must have 1 to 64 characters. Say what the object is, e.g. 'mug'."
+        )
+    for word, known in ((colour, vocabulary.colours()), (material, vocabulary.materials())):
+        if word not in known:
+            raise AssetError(f"Unknown word '{word}'. {vocabulary.valid_names(word, list(known))}")
+    if len(size) not in (1, 3):
+        raise AssetError(f"--size takes one number (longest side) or three (x y z) in metres, got {len(size)}.")
+    for extent in size:
+        if not MIN_SIZE <= extent <= MAX_SIZE:
+            raise AssetError(f"Size {extent:g} m is outside [{MIN_SIZE:g}, {MAX_SIZE:g}] m. Give metres: 9 cm is 0.09.")
+    return size[0] if len(size) == 1 else (size[0], size[1], size[2])
