@@ -73,6 +73,7 @@ def scene(jobs: list[tuple[str, int]], folder: Path) -> tuple[mujoco.MjModel, li
     """Return a model with all objects on a wide table, SPACING apart."""
     model = mujoco.MjSpec()
     model.meshdir = model.texturedir = str(folder)
+    model.compiler.degree = False
     model.stat.extent = 1.0
     model.visual.map.znear = 0.01
     model.visual.headlight.ambient = [0.42, 0.42, 0.42]

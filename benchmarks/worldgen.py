@@ -1,4 +1,4 @@
-"""How fast scenes are made and how many pass: `python benchmarks/worldgen.py [--scaling]`. Prints Markdown for docs/performance.md.
+"""How fast scenes are made and how many pass: `python -m benchmarks.worldgen [--scaling]`. Prints Markdown for docs/performance.md.
 
 Cold and warm runs share nothing but the store. Each figure is of this machine; compare ratios, not seconds.
 """
@@ -18,8 +18,6 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import tyro
-
-sys.path.pop(0)  # this file's folder, where the file hides the package of the same name
 
 from worldgen import pipeline
 from worldgen.library import SceneLibrary
@@ -119,7 +117,8 @@ def scaling(config: Config, folder: Path) -> None:
     for size in sizes:
         command = [
             sys.executable,
-            __file__,
+            "-m",
+            "benchmarks.worldgen",
             "--size",
             str(size),
             "--workers",

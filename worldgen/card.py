@@ -19,7 +19,9 @@ from .wire import SPLITS
 _SHOWN = 20
 """Requests in full; the rest is in library.json."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_HOST_LICENCES = frozenset({"apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "mit", "bsd-3-clause"})
+_HOST_LICENCES = frozenset(
+    {"apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "mit", "bsd-3-clause"}
+)
 """Licences that dataset hosts know by these names; others are called "other"."""
 
 
@@ -182,9 +184,7 @@ def _making(index: Index) -> str:
     ]
     if index.settings.get("photo"):
         rows.append(("photo", Path(str(index.settings["photo"])).name))
-    shown = [
-        (key, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value) for key, value in rows
-    ]
+    shown = [(key, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value) for key, value in rows]
     note = f"Shares are of {', '.join(f'`{split}`' for split in SPLITS)}. The same settings and versions give the same bytes."
     return "\n\n".join(["## How it was made", _table(["setting", "value"], shown), note]) if rows else ""
 
@@ -237,7 +237,9 @@ def _licences(tally: _Tally) -> str:
 def _versions(index: Index) -> str:
     if not index.versions:
         return ""
-    return "## Versions\n\n" + ", ".join(f"{plain(name)} {plain(v)}" for name, v in sorted(index.versions.items())) + "."
+    return (
+        "## Versions\n\n" + ", ".join(f"{plain(name)} {plain(v)}" for name, v in sorted(index.versions.items())) + "."
+    )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

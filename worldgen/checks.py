@@ -289,14 +289,19 @@ def visible(subject: Subject) -> list[Check]:
     """What the goal names can be seen by the policy camera."""
     subject.home()
     model = subject.model
-    named = list(dict.fromkeys(name for check in subject.goals for name in goal_names(check.goal)))
-    roots = model.body_rootid[model.geom_bodyid]
+    named = {name: model.body(name).id for check in subject.goals for name in goal_names(check.goal)}
+    owner = model.body_rootid[model.geom_bodyid]
+    for check in subject.goals:
+        if isinstance(check.goal, OpenGoal | ClosedGoal):  # what moves must be seen, not the cabinet around it
+            moving = int(model.jnt_bodyid[check.joint])
+            owner = np.where(model.geom_bodyid == moving, moving, owner)
+            named[check.goal.target] = moving
     pixels, hidden = float(PIXELS**2), 0.0
     seen_detail = hidden_detail = ""
     with Camera(model) as camera:
         whole = camera.geoms(subject.data, "policy", PIXELS, PIXELS)
-        for name in named:
-            mine = roots == model.body(name).id
+        for name, body in named.items():
+            mine = owner == body
             count = int(np.isin(whole, np.flatnonzero(mine)).sum())
             alone = int((camera.geoms(subject.data, "policy", PIXELS, PIXELS, only=mine) >= 0).sum())
             share = 1 - count / alone if alone else 1.0

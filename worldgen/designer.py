@@ -78,7 +78,12 @@ class Designed:
 
 
 def design(
-    request: Request, drafter: Drafter, gripper_opening: float, budget: Budget, failures: Path | None = None
+    request: Request,
+    drafter: Drafter,
+    gripper_opening: float,
+    budget: Budget,
+    failures: Path | None = None,
+    held: HeldOut | None = None,
 ) -> Designed:
     """Design one scene.
 
@@ -88,12 +93,14 @@ def design(
         gripper_opening: Width between the open gripper's pads of the request's robot [m].
         budget: What language models may cost; shared by all calls that are given the same one.
         failures: Folder for the last reply of a design that failed; None is the `failed_replies` of the cache folder.
+        held: What the training splits do without; None is `held_out` of this request alone. A library of many requests
+            gives the `held_out` of all of them together, so that its splits stay disjoint across requests.
 
     Raises:
         DesignError: When the request is empty, contradictory or names unknown things, or no draft became valid.
         BudgetError: When a cap is reached.
     """
-    return _loop(make_brief(request, gripper_opening), drafter, budget, 0, failures)
+    return _loop(make_brief(request, gripper_opening, held), drafter, budget, 0, failures)
 
 
 def redesign(
@@ -195,14 +202,14 @@ def _contains(words: list[str], phrase: list[str]) -> bool:
     return any(words[at : at + len(phrase)] == phrase for at in range(len(words) - len(phrase) + 1))
 
 
-def make_brief(request: Request, gripper_opening: float) -> Brief:
+def make_brief(request: Request, gripper_opening: float, held: HeldOut | None = None) -> Brief:
     """Return what a draft for the request may use, with the first messages to a language model.
 
     Raises:
         DesignError: When the request is empty, too long, for an unknown split, or its photo cannot be read.
     """
     check_request(request)
-    held = held_out(request.text)
+    held = held or held_out(request.text)
     categories = tuple(name for name in vocabulary.categories() if name not in held.categories)
     surfaces = tuple(name for name in vocabulary.surfaces() if name not in held.surfaces)
     rooms = tuple(name for name in vocabulary.rooms() if name not in held.rooms)

@@ -13,7 +13,7 @@ from typing import Any
 from . import phrases, vocabulary
 from .errors import DesignError, Problem, SpecError
 from .shapes import Vector3
-from .spec import SceneSpec, split_words
+from .spec import MIN_SIZE, SceneSpec, split_words
 from .vocabulary import Category
 from .wire import Brief, WireGoal, WireObject, WireScene
 
@@ -40,6 +40,9 @@ _NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "closed": (("openable",), ()),
 }
 """By goal: affordances of which the target, and its counterpart, must have one."""
+_SHARE: dict[str, float] = {"in": 0.85, "on": 1.25, "stack": 1.1}
+"""By goal: how long a target may be, as a share of what it goes in or on. A stacked one is measured on both sides."""
+_TRIES = 16
 
 
 def to_spec(wire: WireScene, brief: Brief) -> SceneSpec:
@@ -129,7 +132,7 @@ def _word_problems(wire: WireScene, brief: Brief) -> Iterator[Problem]:
             yield Problem(
                 f"{path}.category",
                 f"'{item.category}' is {'unknown' if known is None else 'not allowed in this split'}.",
-                vocabulary.valid_names(item.category, brief.categories),
+                phrases.nearest(item.category, brief.categories),
             )
             continue
         for key, names in (
@@ -163,10 +166,24 @@ def _affordance_problems(wire: WireScene) -> Iterator[Problem]:
         for name, needed in parts:
             if needed and name in objects:
                 yield from _cannot(f"goals.{index}", objects[name].category, needed)
+        if goal.kind == "in" and goal.target in objects and goal.other in objects:
+            yield from _too_long(f"goals.{index}", objects[goal.target].category, objects[goal.other].category)
     for item in wire.objects:
         if item.relation in ("on", "in") and item.relative_to in objects:
             needed = ("hollow",) if item.relation == "in" else ("surface", "stackable")
             yield from _cannot(f"objects.{item.name}.relation", objects[item.relative_to].category, needed)
+
+
+def _too_long(path: str, inner: str, outer: str) -> Iterator[Problem]:
+    shortest = max(vocabulary.categories()[inner].small[:2])
+    widest = max(vocabulary.categories()[outer].large[:2])
+    if shortest > widest:
+        yield Problem(
+            path,
+            f"a {phrases.noun(inner)} of at least {shortest * 100:.0f} cm does not fit in a {phrases.noun(outer)} of at "
+            f"most {widest * 100:.0f} cm.",
+            "Choose a smaller target or a larger container.",
+        )
 
 
 def _cannot(path: str, category: str, needed: tuple[str, ...]) -> Iterator[Problem]:
@@ -198,19 +215,48 @@ def _split_problems(wire: WireScene, brief: Brief) -> Iterator[Problem]:
 
 
 def _object(item: WireObject, wire: WireScene, brief: Brief) -> dict[str, Any]:
-    chance = _chance(brief, f"{item.name}/{item.category}")
-    low = 1 if brief.request.split != "unseen-objects" else 0
-    high = HELD_VARIANT - 1 if low else 0
-    variant = HELD_VARIANT * chance.randrange(VARIANTS // HELD_VARIANT) + chance.randint(low, high)
-    size = _size(item, variant)
-    if any(goal.target == item.name and goal.kind in ("on", "in", "lifted") for goal in wire.goals):
-        size = _fitted(size, vocabulary.categories()[item.category], brief.gripper_opening)
+    variant, size = _variant(item, wire, brief)
     return {
         **item.model_dump(include={"name", "category", "colour", "material", "pattern", "description", "role"}),
         "size": size,
         "place": _place(item),
         "variant": variant,
     }
+
+
+def _variant(
+    item: WireObject, wire: WireScene, brief: Brief, seen: frozenset[str] = frozenset()
+) -> tuple[int, Vector3]:
+    """Draw a variant on the split's side, for a target one that suits the gripper and what it goes in or on."""
+    chance = _chance(brief, f"{item.name}/{item.category}")
+    low, high = (0, 0) if brief.request.split == "unseen-objects" else (1, HELD_VARIANT - 1)
+    goal = next((goal for goal in wire.goals if goal.target == item.name), None)
+    seen |= {item.name}  # a draft may go round in circles
+    others = {other.name: other for other in wire.objects if other.name not in seen}
+    best: tuple[float, int, Vector3] | None = None
+    for _ in range(_TRIES):
+        variant = HELD_VARIANT * chance.randrange(VARIANTS // HELD_VARIANT) + chance.randint(low, high)
+        size = _size(item, variant)
+        if goal is None or goal.kind not in ("on", "in", "lifted"):
+            return variant, size
+        size = _fitted(size, vocabulary.categories()[item.category], brief.gripper_opening)
+        excess = 0.0
+        if goal.other in others:
+            other = others[goal.other]
+            excess = _excess(size, _variant(other, wire, brief, seen)[1], goal.kind, other.role)
+        if best is None or excess < best[0]:
+            best = excess, variant, size
+        if best[0] <= 0:
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _excess(size: Vector3, place: Vector3, kind: str, role: str) -> float:
+    """Return by how much a target is too long for its place [m]; at most 0 when it suits."""
+    if kind == "on" and role == "target":
+        return max(own - _SHARE["stack"] * its for own, its in zip(size[:2], place[:2], strict=True))
+    return max(size[:2]) - _SHARE[kind] * max(place[:2])
 
 
 def _size(item: WireObject, variant: int) -> Vector3:
@@ -227,7 +273,8 @@ def _size(item: WireObject, variant: int) -> Vector3:
         (low + share * (high - low)) * stretch[low, high] for low, high in zip(known.small, known.large, strict=True)
     ]
     scale = item.longest_cm / 100 / max(extents) if item.longest_cm else 1.0
-    x, y, z = (round(extent * scale, 4) for extent in extents)
+    least = 0.0 if item.category == "zone" else MIN_SIZE
+    x, y, z = (max(least, round(extent * scale, 4)) for extent in extents)
     return x, y, z
 
 

@@ -320,7 +320,8 @@ def _measured(check: Check) -> str:
 
 def _tries(rejections: Iterable[Rejection], title: str, *, opened: bool = False) -> str:
     listed = [
-        f"<li><b>{escape(item.gate)}</b>, attempt {item.attempt + 1}: {escape(item.message)}</li>" for item in rejections
+        f"<li><b>{escape(item.gate)}</b>, attempt {item.attempt + 1}: {escape(item.message)}</li>"
+        for item in rejections
     ]
     if not listed:
         return ""

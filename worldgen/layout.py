@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import Polygon, affinity
+from shapely import Polygon
 
 from .errors import LayoutError
 from .shapes import Site, Strict, Vector3
-from .spec import TABLE, ClosedGoal, In, Near, ObjectSpec, On, SceneSpec, supporter
+from .spec import TABLE, ClosedGoal, In, Near, ObjectSpec, On, SceneSpec, anchor, supporter
 
 GAP = 0.008
 """Free space between any two footprints [m]."""
@@ -25,8 +26,16 @@ DROP = 0.0005
 """Height above its support at which an object is put [m]."""
 TRIES = 400
 """Candidate poses for one object before it counts as not fitting."""
+_TURNS = 20
+"""Turns tried in the middle of a support that an object hangs over."""
+_CHUNK = 25
+"""Candidate poses looked at together."""
 _ATTEMPTS = 12
 """Whole layouts tried before giving up: an early object may block a later one."""
+
+
+Polygons = NDArray[Any]
+"""(N,) objects of shapely."""
 
 
 class Pose(Strict):
@@ -105,36 +114,38 @@ def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, see
 
 def _order(spec: SceneSpec, bodies: Mapping[str, Body]) -> list[ObjectSpec]:
     """Return objects so that supports and neighbours come before what needs them, the critical and the large first."""
-    named = spec.goal_names()
+    critical = _critical(spec)
 
     def rank(item: ObjectSpec) -> tuple[int, int, float, str]:
         depth, current = 0, item
-        while (below := _needs(current)) != TABLE and depth < len(spec.objects):
+        while (below := anchor(current.place)) != TABLE and depth < len(spec.objects):
             depth, current = depth + 1, spec.object(below)
-        critical = item.name in named or _carries(spec, item, named)
-        urgency = 0 if item.role == "fixture" and item.category != "zone" else 1 if critical else 2
+        urgency = 0 if item.role == "fixture" and item.category != "zone" else 1 if item.name in critical else 2
         return depth, urgency, -float(np.ptp(bodies[item.name].footprint, axis=0).prod()), item.name
 
     return sorted(spec.objects, key=rank)
 
 
-def _needs(item: ObjectSpec) -> str:
-    return item.place.other if isinstance(item.place, Near) else supporter(item.place)
-
-
-def _carries(spec: SceneSpec, item: ObjectSpec, named: frozenset[str]) -> bool:
-    return any(other.name in named and _needs(other) == item.name for other in spec.objects)
+def _critical(spec: SceneSpec) -> frozenset[str]:
+    """Return what must stand within reach: what a goal names and all that it stands on, in or near."""
+    found, rest = set(), sorted(spec.goal_names())
+    while rest:
+        if (name := rest.pop()) not in found and name != TABLE:
+            found.add(name)
+            rest.append(anchor(spec.object(name).place))
+    return frozenset(found)
 
 
 def _put(board: _Board, spec: SceneSpec, item: ObjectSpec, bodies: Mapping[str, Body]) -> None:
     body = bodies[item.name]
     if isinstance(item.place, In) or (isinstance(item.place, On) and item.place.support != TABLE):
-        below = supporter(item.place)
-        board.poses[item.name] = _upon(board, item, body, below, bodies[below])
+        board.poses[item.name] = _upon(board, spec, item, body, bodies[supporter(item.place)])
         return
-    critical = item.name in spec.goal_names() or _carries(spec, item, spec.goal_names())
-    gap = GRASP_GAP if critical else GAP
-    xy, yaw = _on_table(board, item, body, gap, critical)
+    critical = item.name in _critical(spec)
+    near = None
+    if isinstance(item.place, Near):
+        near = _Vicinity(board.taken[_standing(spec, item.place.other)], item.place.distance)
+    xy, yaw = _on_table(board, item, body, critical, near)
     opening = 0.0
     if any(isinstance(goal, ClosedGoal) and goal.target == item.name for goal in spec.task.goals):
         opening = float(board.rng.uniform(0.75, 0.95))
@@ -145,22 +156,52 @@ def _put(board: _Board, spec: SceneSpec, item: ObjectSpec, bodies: Mapping[str, 
 
 def outline(body: Body, x: float, y: float, yaw: float) -> Polygon:
     """Return a body's footprint in the world."""
-    return affinity.translate(affinity.rotate(Polygon(body.footprint), yaw, origin=(0, 0), use_radians=True), x, y)
+    return _outlines(body, np.array([[x, y]]), np.array([yaw]))[0]
+
+
+def _outlines(body: Body, xy: NDArray[np.float64], yaw: NDArray[np.float64]) -> Polygons:
+    """Return a body's footprint at each of several poses."""
+    c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    x, y = body.footprint.T
+    return shapely.polygons(np.stack([xy[:, :1] + c * x - s * y, xy[:, 1:] + s * x + c * y], axis=-1))
+
+
+@dataclass(frozen=True)
+class _Vicinity:
+    """Where an object stands that is near another one."""
+
+    outline: Polygon
+    distance: float
+    """Largest gap [m]."""
+
+
+def _standing(spec: SceneSpec, name: str) -> str:
+    """Return what an object stands on or in, down to the one on the table: itself, mostly."""
+    while (below := supporter(spec.object(name).place)) != TABLE:
+        name = below
+    return name
 
 
 def _on_table(
-    board: _Board, item: ObjectSpec, body: Body, gap: float, critical: bool
+    board: _Board, item: ObjectSpec, body: Body, critical: bool, near: _Vicinity | None
 ) -> tuple[NDArray[np.float64], float]:
     """Find a free place on the table for one object and mark it as taken."""
     fixture = item.role == "fixture" and item.category != "zone"
-    areas = [board.workspace.reach] if critical else [board.workspace.table, board.workspace.reach]
+    gap = GRASP_GAP if critical else GAP
+    areas = [board.workspace.reach] if critical or near else [board.workspace.table, board.workspace.reach]
     for index, area in enumerate(areas):
-        avoid_reach = not critical and index == 0
-        for xy, yaw in zip(*_candidates(board, item, area, fixture), strict=True):
-            shape = outline(body, *xy, yaw)
-            if _fits(board, shape, body, xy, gap, critical and not fixture, avoid_reach):
-                board.taken[item.name], board.gaps[item.name] = shape, gap
-                return xy, yaw
+        avoid_reach = not critical and not near and index == 0
+        xy, yaw = _candidates(board, body, area, fixture, near)
+        for start in range(0, TRIES, _CHUNK):
+            some = slice(start, start + _CHUNK)
+            shapes = _outlines(body, xy[some], yaw[some])
+            fitting = _fitting(board, shapes, body, xy[some], gap, critical and not fixture, avoid_reach)
+            if near:
+                fitting &= shapely.distance(shapes, near.outline) <= near.distance
+            if fitting.any():
+                first = int(fitting.argmax())
+                board.taken[item.name], board.gaps[item.name] = shapes[first], gap
+                return xy[start + first], float(yaw[start + first])
     size = " x ".join(f"{extent * 100:.0f}" for extent in np.ptp(body.footprint, axis=0))
     where = "within the arm's reach" if critical else "on the table"
     raise LayoutError(
@@ -171,7 +212,7 @@ def _on_table(
 
 
 def _candidates(
-    board: _Board, item: ObjectSpec, area: tuple[float, float, float, float], fixture: bool
+    board: _Board, body: Body, area: tuple[float, float, float, float], fixture: bool, near: _Vicinity | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rng = board.rng
     low, high = np.array([area[0], area[2]]), np.array([area[1], area[3]])
@@ -180,68 +221,76 @@ def _candidates(
         high = np.array([high[0] + 0.06, high[1] * 0.6])
         xy = rng.uniform(low, high, (TRIES, 2))
         return xy, np.arctan2(xy[:, 1], xy[:, 0]) + rng.uniform(-0.15, 0.15, TRIES)
-    xy = rng.uniform(low, high, (TRIES, 2))
-    if isinstance(item.place, Near):
-        other = shapely.get_coordinates(board.taken[item.place.other].centroid)[0]
-        radius = np.sqrt(board.taken[item.place.other].area / np.pi) + item.place.distance
-        angle = rng.uniform(-np.pi, np.pi, TRIES)
-        xy = other + (radius * rng.uniform(0.4, 1.1, TRIES))[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
-    return xy, rng.uniform(-np.pi, np.pi, TRIES)
+    if near:
+        centre = shapely.get_coordinates(near.outline.centroid)[0]
+        closest = np.sqrt(near.outline.area / np.pi) / 2
+        farthest = shapely.minimum_bounding_radius(near.outline) + near.distance + _radius(body)
+        angle, away = rng.uniform(-np.pi, np.pi, TRIES), rng.uniform(closest, farthest, TRIES)
+        return centre + away[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), rng.uniform(-np.pi, np.pi, TRIES)
+    return rng.uniform(low, high, (TRIES, 2)), rng.uniform(-np.pi, np.pi, TRIES)
 
 
-def _fits(
-    board: _Board, shape: Polygon, body: Body, xy: NDArray[np.float64], gap: float, critical: bool, avoid_reach: bool
-) -> bool:
+def _radius(body: Body) -> float:
+    return float(np.linalg.norm(body.footprint, axis=1).max())
+
+
+def _fitting(
+    board: _Board,
+    shapes: Polygons,
+    body: Body,
+    xy: NDArray[np.float64],
+    gap: float,
+    critical: bool,
+    avoid_reach: bool,
+) -> NDArray[np.bool_]:
+    """Return which outlines of a body are free."""
     space = board.workspace
     x0, x1, y0, y1 = space.table
-    bounds = shape.bounds
-    if bounds[0] < x0 - 0.03 or bounds[2] > x1 + 0.1 or bounds[1] < y0 - 0.03 or bounds[3] > y1 + 0.03:
-        return False
-    radius = float(np.hypot(*xy))
-    if critical and not (space.annulus[0] <= radius <= space.annulus[1]):
-        return False
+    low_x, low_y, high_x, high_y = shapely.bounds(shapes).T
+    free = (low_x >= x0 - 0.03) & (high_x <= x1 + 0.1) & (low_y >= y0 - 0.03) & (high_y <= y1 + 0.03)
+    if critical:
+        radius = np.hypot(*xy.T)
+        free &= (space.annulus[0] <= radius) & (radius <= space.annulus[1])
     if avoid_reach:
         a0, a1, b0, b1 = space.reach
-        if shape.intersects(shapely.box(a0 + 0.06, b0 + 0.06, a1 - 0.06, b1 - 0.06)):
-            return False
-    if any(shape.distance(shapely.Point(x, y)) < r for x, y, r in space.keep_out):
-        return False
+        free &= ~shapely.intersects(shapes, shapely.box(a0 + 0.06, b0 + 0.06, a1 - 0.06, b1 - 0.06))
     hx, hy, hr, clearance = space.hover
-    if body.height > clearance and shape.distance(shapely.Point(hx, hy)) < hr:
-        return False
-    return all(shape.distance(other) >= max(gap, board.gaps[name]) for name, other in board.taken.items())
+    hover = ((hx, hy, hr),) if body.height > clearance else ()
+    for x, y, radius in (*space.keep_out, *hover):
+        free &= shapely.distance(shapes, shapely.Point(x, y)) >= radius
+    for name, other in board.taken.items():
+        free[free] = shapely.distance(shapes[free], other) >= max(gap, board.gaps[name])
+    return free
 
 
-def _upon(board: _Board, item: ObjectSpec, body: Body, below: str, support: Body) -> Pose:
+def _upon(board: _Board, spec: SceneSpec, item: ObjectSpec, body: Body, support: Body) -> Pose:
     """Put an object on or in another one, wholly within its free area where it fits, else in its middle."""
-    site = support.inside if isinstance(item.place, In) else support.top
+    below, inside = supporter(item.place), isinstance(item.place, In)
+    site = support.inside if inside else support.top
     if site is None:
-        verb = "hollow" if isinstance(item.place, In) else "flat on top"
+        verb = "hollow" if inside else "flat on top"
         raise LayoutError(
             item.name, f"'{item.name}' cannot be placed: '{below}' is not {verb}. Choose another support."
         )
-    base = board.poses[below]
+    base, foot = board.poses[below], _standing(spec, below)
     half = np.array(site.size[:2])
     others = board.carried.setdefault(below, [])
+    strangers = shapely.union_all([shape for name, shape in board.taken.items() if _standing(spec, name) != foot])
     room = shapely.box(*(-half - 1e-6), *(half + 1e-6))
-    for _ in range(TRIES // 4):
+    middle = [] if others or _radius(body) > float(half.min()) * 1.6 else [np.zeros(2)] * _TURNS
+    for index, xy in enumerate([*board.rng.uniform(-half, half, (TRIES // 4, 2)), *middle]):
         yaw = float(board.rng.uniform(-np.pi, np.pi))
-        xy = board.rng.uniform(-half, half)
-        shape = outline(body, *xy, yaw)
-        if room.contains(shape) and all(shape.distance(other) >= GAP for other in others):
-            break
-    else:
-        radius = float(np.linalg.norm(body.footprint, axis=1).max())
-        if others or radius > float(half.min()) * 1.6:
-            raise LayoutError(
-                item.name,
-                f"'{item.name}' does not fit {'in' if isinstance(item.place, In) else 'on'} '{below}'. Make it smaller.",
-            )
-        xy, yaw = np.zeros(2), float(board.rng.uniform(-np.pi, np.pi))
-        shape = outline(body, 0.0, 0.0, yaw)
-    others.append(shape)
-    pos = upon(base, site, isinstance(item.place, In), (float(xy[0]), float(xy[1])))
-    return Pose(pos=pos, yaw=yaw)
+        local = outline(body, float(xy[0]), float(xy[1]), yaw)
+        if index < TRIES // 4 and not (room.contains(local) and all(local.distance(one) >= GAP for one in others)):
+            continue
+        pose = Pose(pos=upon(base, site, inside, (float(xy[0]), float(xy[1]))), yaw=base.yaw + yaw)
+        shape = outline(body, *pose.pos[:2], pose.yaw)
+        if strangers.is_empty or shape.distance(strangers) >= GAP:
+            others.append(local)
+            board.taken[item.name], board.gaps[item.name] = shape, GAP
+            return pose
+    verb = "in" if inside else "on"
+    raise LayoutError(item.name, f"'{item.name}' does not fit {verb} '{below}'. Make it smaller.")
 
 
 def upon(base: Pose, site: Site, inside: bool, offset: tuple[float, float] = (0.0, 0.0)) -> Vector3:

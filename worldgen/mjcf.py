@@ -29,6 +29,8 @@ WALLS = (-1.3, 2.6, -1.8, 1.8)
 """x and y of the room's walls [m]."""
 ROOT = "../.."
 """The library's folder, seen from a scene's."""
+FILL = 0.1
+"""Diffuse light from the camera, so that what the key light leaves dark keeps its shape."""
 MARGIN = 0.07
 """How far around the arm's workspace clutter stands [m]."""
 
@@ -79,6 +81,8 @@ def draw_look(spec: SceneSpec, recipe: robots.RobotRecipe, seed: int) -> Look:
     )
     ambient, warmth = pick(light.ambient), pick(light.warmth)
     tint = np.array([1 + 0.5 * warmth, 1.0, 1 - 0.7 * warmth])
+    # Without shadows OpenGL clips the sum of all light at white before it meets a texture: more light would shift the colours.
+    tint *= min(1.0, (1.0 - FILL) / float(((strength + ambient) * tint).max()))
     centre = np.array([(area.x_min + area.x_max) / 2, (area.y_min + area.y_max) / 2, 0.03])
     turn, lift, distance = np.radians(pick(camera.azimuth)), np.radians(pick(camera.elevation)), pick(camera.distance)
     direction = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
@@ -173,10 +177,14 @@ def build(
 
 def _light(model: mujoco.MjSpec, look: Look) -> None:
     headlight = model.visual.headlight
-    headlight.ambient, headlight.diffuse, headlight.specular = look.ambient, [0.12, 0.12, 0.12], [0, 0, 0]
+    headlight.ambient, headlight.diffuse, headlight.specular = look.ambient, [FILL] * 3, [0, 0, 0]
     quality = model.visual.quality
     quality.shadowsize = 2048
-    quality.numslices, quality.numstacks, quality.numquads = 16, 8, 1  # the arms' capsules and the planes cost most of a small picture
+    quality.numslices, quality.numstacks, quality.numquads = (
+        16,
+        8,
+        1,
+    )  # the arms' capsules and the planes cost most of a small picture
     model.visual.map.znear, model.visual.map.zfar = 0.01, 20.0
     model.stat.extent, model.stat.center = 1.0, look.centre
     model.visual.global_.offwidth, model.visual.global_.offheight = 1280, 960
@@ -290,8 +298,9 @@ def _room(model: mujoco.MjSpec, spec: SceneSpec, painted: Mapping[str, Painted])
 def _cameras(model: mujoco.MjSpec, look: Look) -> None:
     world = model.worldbody
     world.add_camera(name="policy", pos=look.camera, quat=look_at(look.camera, look.centre), fovy=look.fov)
-    away = (look.centre[0] + 0.75, look.centre[1] + 0.45, 0.62)
-    aim = (look.centre[0] - 0.12, look.centre[1], 0.08)
+    side = np.arctan2(look.camera[1] - look.centre[1], look.camera[0] - look.centre[0]) + np.radians(30)
+    away = (look.centre[0] + 0.88 * float(np.cos(side)), look.centre[1] + 0.88 * float(np.sin(side)), 0.62)
+    aim = (look.centre[0] - 0.08, look.centre[1], 0.08)
     world.add_camera(name="preview", pos=away, quat=look_at(away, aim), fovy=42)
 
 

@@ -59,7 +59,7 @@ def _grid(size: int) -> tuple[Plane, Plane]:
     """Return (u, v) of each pixel's centre, v upwards."""
     at = (np.arange(size, dtype=np.float32) + 0.5) / size
     u, v = np.meshgrid(at, 1 - at)
-    return u, v
+    return u.astype(np.float32), v.astype(np.float32)
 
 
 def _blend(base: Plane, second: Plane, weight: Plane) -> Plane:
@@ -136,7 +136,7 @@ def _band(base: Plane, second: Plane, rng: np.random.Generator, size: int) -> Pl
 
 
 def _wood(base: Plane, second: Plane, rng: np.random.Generator, size: int) -> Plane:
-    u, v = _grid(size)
+    _, v = _grid(size)
     warp = noise(rng, size, 3, 2) * 0.07 + noise(rng, size, 8, 2) * 0.02
     rings = int(rng.integers(5, 9))
     phase = ((v + warp) * rings) % 1
@@ -165,7 +165,7 @@ def _label(base: Plane, second: Plane, rng: np.random.Generator, size: int) -> P
         else (np.abs(x - 0.5) / 2 + np.abs(v - emblem) * 0.8 - radius / 1.8)
     )
     vivid = max(base, second, key=lambda colour: float(np.abs(colour - paper).sum()))
-    image = _blend(image, vivid, _edge(shape, size))
+    image = _blend(image, vivid, _edge(np.asarray(shape, np.float32), size))
     ink = np.minimum(second, base) * 0.45
     top = low + (high - low) * 0.38
     for line in range(3):

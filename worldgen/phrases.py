@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import cache
 from itertools import combinations
 from typing import Annotated, Protocol
@@ -18,7 +19,7 @@ from pydantic import Field
 from . import data
 from .errors import DesignError
 from .shapes import Strict
-from .vocabulary import Affordance, pluralise
+from .vocabulary import Affordance, Category, pluralise
 
 
 class Template(Strict):
@@ -33,12 +34,20 @@ class Hypernym(Strict):
     """A word for many categories: all that meet every given condition."""
 
     words: Annotated[tuple[str, ...], Field(min_length=1)]
-    materials: tuple[str, ...] = ()
-    """One of these must be what the category is made of."""
+    categories: tuple[str, ...] = ()
+    """Only these, where any are given; ones that the vocabulary lacks are passed over."""
     rooms: tuple[str, ...] = ()
     """One of these must be where it is usual."""
     affordances: tuple[Affordance, ...] = ()
     """Any of these must be possible."""
+
+    def covers(self, name: str, item: Category) -> bool:
+        """Return whether the word can be said of a category."""
+        return (
+            (not self.categories or name in self.categories)
+            and (not self.rooms or bool(set(self.rooms) & set(item.rooms)))
+            and (not self.affordances or bool(set(self.affordances) & set(item.affordances)))
+        )
 
 
 class Phrases(Strict):
@@ -104,6 +113,12 @@ def noun(category: str, plural: bool = False) -> str:
     """Return the category as it is written in a sentence."""
     word = category.replace("_", " ")
     return pluralise(word) if plural else word
+
+
+def nearest(value: str, names: Sequence[str], count: int = 6) -> str:
+    """Return the names most like a value, for errors where all of them would fill the screen."""
+    close = get_close_matches(value, names, n=count, cutoff=0.0)
+    return f"The nearest names are: {', '.join(close)}" + (f" (of {len(names)})." if len(names) > count else ".")
 
 
 def attribute(item: Describable, key: str) -> str:

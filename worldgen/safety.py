@@ -40,8 +40,7 @@ _LIMITS: dict[str, dict[str, float]] = {
     "flexcomp": {"count": 500, "cellcount": 500},
     "flex": {"cellcount": 500},
     "skin": {"subgrid": 16},
-    "size": {"memory": 1 << 30, "nkey": 1000, "nstack": 10**8, "njmax": 10**5, "nconmax": 10**5, "nuserdata": 10**6}
-    | {f"nuser_{kind}": 1000 for kind in ("actuator", "body", "cam", "geom", "jnt", "sensor", "site", "tendon")},
+    "size": {"memory": 1 << 30, "nkey": 1000, "nstack": 10**8, "njmax": 10**5, "nconmax": 10**5, "nuserdata": 10**6},
     "option": dict.fromkeys(
         ("iterations", "ls_iterations", "noslip_iterations", "ccd_iterations", "sdf_iterations", "sdf_initpoints"), 1e3
     ),
@@ -52,6 +51,9 @@ _LIMITS: dict[str, dict[str, float]] = {
     "hfield": {"nrow": 1024, "ncol": 1024},
     "mesh": {"params": 100, "maxhullvert": 10_000},
     "geom": {"nsample": 1000},
+}
+_LIMITS["size"] |= {
+    f"nuser_{kind}": 1000 for kind in ("actuator", "body", "cam", "geom", "jnt", "sensor", "site", "tendon")
 }
 _LIMITS |= {tag: {"nsample": 1000} for tag in ("position", "velocity", "motor", "general", "intvelocity", "damper")}
 """Element → attribute → largest product of its numbers."""

@@ -59,7 +59,7 @@ class Near(Strict):
     kind: Literal["near"] = "near"
     other: Name
     distance: Positive = 0.12
-    """Largest centre distance [m], beyond the two footprints."""
+    """Largest gap between the two footprints [m]; beside what carries the other one, where that is not the table."""
 
 
 class Free(Strict):
@@ -290,6 +290,11 @@ def supporter(place: Place) -> str:
     return place.container if isinstance(place, In) else TABLE
 
 
+def anchor(place: Place) -> str:
+    """Return what a place is told by: the table's name, a support's or a neighbour's."""
+    return place.other if isinstance(place, Near) else supporter(place)
+
+
 def schema_problems(error: ValidationError) -> list[Problem]:
     """Turn Pydantic's findings into plain sentences."""
     return [_schema_problem(item) for item in error.errors(include_url=False, include_context=False)]
@@ -341,16 +346,14 @@ def _name_problems(spec: SceneSpec) -> Iterator[Problem]:
 def _support_problems(spec: SceneSpec) -> Iterator[Problem]:
     for item in spec.objects:
         path = f"objects.{item.name}.place"
-        seen, current = [item.name], supporter(item.place)
+        seen, current = [item.name], anchor(item.place)
         while current != TABLE and current not in seen:
             seen.append(current)
-            current = supporter(spec.object(current).place)
+            current = anchor(spec.object(current).place)
         if current == item.name:
             yield Problem(
-                path, f"supports form a circle: {' -> '.join([*seen, current])}.", "Let one of them stand on the table."
+                path, f"places form a circle: {' -> '.join([*seen, current])}.", "Let one of them stand on the table."
             )
-        if isinstance(item.place, Near) and item.place.other == item.name:
-            yield Problem(path, "an object cannot be near itself.", "Name another object.")
         if isinstance(item.place, In) and spec.object(item.place.container).role != "container":
             yield Problem(
                 path, f"'{item.place.container}' is not a container.", "Give it the role 'container' or use 'on'."

@@ -11,9 +11,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -56,15 +57,15 @@ def write_file(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     temporary = _beside(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
+        with _reported(path):
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StoreError(_reason(path, error)) from error
 
 
 def publish(folder: Path, build: Callable[[Path], None]) -> Path:
@@ -75,29 +76,41 @@ def publish(folder: Path, build: Callable[[Path], None]) -> Path:
         build: Fills the empty temporary folder it is given.
 
     Raises:
-        StoreError: When the disk is full or the folder cannot be written. Whatever `build` raises passes through.
+        StoreError: When the disk is full or the folder cannot be written. Whatever else `build` raises passes through.
     """
     temporary = _beside(folder)
     try:
-        temporary.mkdir(parents=True)
-        try:
+        with _reported(folder):
+            temporary.mkdir(parents=True)
+        with _reported(folder, _DISK):
             build(temporary)
-        except OSError as error:
-            if error.errno in _DISK:
-                raise
-            raise BuildError(error) from error
-        _sync(temporary)
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            shutil.rmtree(temporary)  # another process was first with the same content
-    except OSError as error:
-        raise StoreError(_reason(folder, error)) from error
+        with _reported(folder):
+            _sync(temporary)
+            try:
+                temporary.rename(folder)
+            except OSError as error:  # another process may have been first with the same content
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_DISK = (*_FULL, *_DENIED, errno.EIO)
+"""What a disk, and not a network or a damaged input, says."""
+
+
+@contextlib.contextmanager
+def _reported(path: Path, only: tuple[int, ...] | None = None) -> Iterator[None]:
+    """Turn an OSError, or those of some numbers only, into a StoreError about a path."""
+    try:
+        yield
+    except OSError as error:
+        if only and error.errno not in only:
+            raise
+        raise StoreError(_reason(path, error)) from error
 
 
 def _sync(folder: Path) -> None:
@@ -108,11 +121,11 @@ def _sync(folder: Path) -> None:
 
 
 def _reason(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+    if error.errno in _FULL:
         return (
             f"The disk is full: '{path}' was not written. Free some space and run the same command again; it resumes."
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in _DENIED:
         return f"'{path}' cannot be written ({error.strerror}). Choose another folder or change its permissions."
     return f"'{path}' could not be written: {error.strerror or error}."
 
@@ -140,28 +153,29 @@ class Store:
 
     def put(self, key: str, build: Callable[[Path], None]) -> Path:
         """Return the entry of a key, building it when it is missing or damaged."""
-        if found := self.get(key):
+        if found := self._whole(key):
             return found
-        folder = self.folder(key)
-        if folder.exists():
-            _discard(folder)
 
         def build_with_manifest(temporary: Path) -> None:
             build(temporary)
             write_manifest(temporary)
 
-        return publish(folder, build_with_manifest)
+        return publish(self.folder(key), build_with_manifest)
 
     def copy_to(self, key: str, target: Store) -> Path | None:
         """Return the entry of a key in another store, copying it there when it is missing; None when this store lacks it too."""
-        if found := target.get(key):
+        if found := target._whole(key):
             return found
-        source = self.get(key)
-        if source is None:
+        if (source := self.get(key)) is None:
             return None
-        if target.folder(key).exists():
-            _discard(target.folder(key))
         return publish(target.folder(key), lambda folder: copy_files(source, folder, manifest=True))
+
+    def _whole(self, key: str) -> Path | None:
+        """Return an entry as `get` does; a damaged one is moved out of the way."""
+        folder = self.folder(key)
+        if folder.exists() and damage(folder):
+            _discard(folder)
+        return folder if folder.is_dir() else None
 
 
 def copy_files(source: Path, folder: Path, *, manifest: bool = False) -> None:
@@ -198,10 +212,13 @@ def damage(folder: Path) -> list[str]:
 
 
 def _discard(folder: Path) -> None:
-    """Move a damaged entry out of the way in one step, then delete it."""
+    """Move a damaged entry out of the way in one step, then delete it; one that was mended meanwhile goes back."""
     grave = _beside(folder)
-    with contextlib.suppress(FileNotFoundError):
+    with _reported(folder), contextlib.suppress(FileNotFoundError):
         folder.rename(grave)
+        if not damage(grave):
+            with contextlib.suppress(OSError):
+                grave.rename(folder)
     shutil.rmtree(grave, ignore_errors=True)
 
 
@@ -213,13 +230,16 @@ def _beside(path: Path) -> Path:
 def sweep(root: Path) -> None:
     """Delete what killed builds left in a folder: temporary entries of processes that are gone."""
     for path in root.glob(".*.tmp"):
-        owner = path.name.split(".")[-2].split("-")[0]
-        if owner.isdigit() and _alive(int(owner)):
+        owner = _TEMPORARY.fullmatch(path.name)
+        if owner is None or _alive(int(owner[1])):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.tmp")
 
 
 def _alive(pid: int) -> bool:

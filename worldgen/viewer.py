@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import warnings
 
+import glfw
 import mujoco
 
 from .errors import RenderError
@@ -42,12 +45,18 @@ def view(scene: Scene) -> None:
 
 
 def _require_display(scene: Scene) -> None:
-    if not sys.platform.startswith("linux"):
-        return
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise RenderError(
             f"There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set), and the viewer needs one. {_instead(scene)}"
         )
+
+    with warnings.catch_warnings(record=True) as told:
+        # asked here first: where no window can be opened, MuJoCo's viewer ends the whole process
+        warnings.simplefilter("always")
+        opened = glfw.init()
+    if not opened:
+        reason = re.sub(r"^\(\d+\) b?['\"](.*)['\"]$", r"\1", str(told[-1].message)) if told else "unknown reason"
+        raise RenderError(f"No window can be opened on this display: {reason}. {_instead(scene)}")
 
 
 def _instead(scene: Scene) -> str:

@@ -17,11 +17,13 @@ from typing import Any
 
 import openai
 
-from ..errors import BudgetError, DesignError
+from ..errors import BudgetError, DesignError, EndpointError
 from ..wire import Brief, Budget, Draft, DrafterSettings, Usage, WireScene
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """HTTP statuses that may pass by themselves. Others, 400, 401 and 403 above all, never do."""
+CLOSED = frozenset({401, 402, 403, 404, 405})
+"""Statuses that no other request would fare better with."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Bounds of the wait between two tries [s]."""
 MAX_PHOTO = 8 * 1024 * 1024
@@ -68,7 +70,8 @@ class OpenAIDrafter:
         """Return one reply; broken or truncated JSON is returned as it came, for the repair loop.
 
         Raises:
-            DesignError: When the endpoint refuses, the model declines, or every try failed.
+            EndpointError: When the endpoint is out of reach, does not let us in, or every try failed.
+            DesignError: When it refuses this request, or the model declines.
             BudgetError: Before a call that a cap does not allow.
         """
         reply = self._completion(self._arguments(brief), budget)
@@ -76,7 +79,7 @@ class OpenAIDrafter:
         tokens = Usage(getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
         budget.charge(tokens)
         if not getattr(reply, "choices", None):
-            raise DesignError(f"{self._where()} sent a reply without choices. Is it an OpenAI-compatible endpoint?")
+            raise EndpointError(f"{self._where()} sent a reply without choices. Is it an OpenAI-compatible endpoint?")
         choice = reply.choices[0]
         if choice.message.refusal or choice.finish_reason == "content_filter":
             reason = choice.message.refusal or "its content filter stopped the reply"
@@ -113,19 +116,18 @@ class OpenAIDrafter:
             except openai.APIStatusError as error:
                 problem = f"HTTP {error.status_code}: {self._clean(error.message)[:300]}"
                 if error.status_code not in RETRIED:
-                    raise DesignError(
-                        f"{self._where()} refused the call. {problem}{_hint(error.status_code)}"
-                    ) from None
+                    kind = EndpointError if error.status_code in CLOSED else DesignError
+                    raise kind(f"{self._where()} refused the call. {problem}{_hint(error.status_code)}") from None
                 wait = _asked_wait(error.response.headers)
             except openai.APITimeoutError:
                 problem = f"no answer within {timeout:g} s"
             except openai.APIConnectionError as error:
                 problem = f"no connection ({self._clean(str(error.__cause__ or error))[:200]})"
             except (openai.OpenAIError, ValueError) as error:  # a reply that is no chat completion
-                raise DesignError(f"{self._where()} cannot be understood: {self._clean(str(error))[:300]}") from None
+                raise EndpointError(f"{self._where()} cannot be understood: {self._clean(str(error))[:300]}") from None
             if attempt + 1 < self.settings.attempts:
                 self._wait(attempt, wait, problem, budget)
-        raise DesignError(f"{self._where()} failed {self.settings.attempts} time(s), last with {problem}. Try later.")
+        raise EndpointError(f"{self._where()} failed {self.settings.attempts} time(s), last with {problem}. Try later.")
 
     def _wait(self, attempt: int, asked: float, problem: str, budget: Budget) -> None:
         """Sleep as long as the server asked, else a random share of a doubling bound ("full jitter")."""

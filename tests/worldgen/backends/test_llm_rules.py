@@ -137,7 +137,7 @@ def test_sentences(row: Row, seed: int) -> None:
         ("put the mug on the mug", "both what moves and where to"),
         ("open the apple", "nothing that can be opened.*drawer"),
         ("a red blue mug", "'red blue'.*one colour"),
-        ("put the flurb on the plate", "'flurb' is not understood. The nearest nouns are"),
+        ("put the flurb on the plate", "'flurb' is not understood. The nearest names are"),
         ("put the red on the plate", "'red' is not followed by an object"),
         ("put the apple on the bowl", "nothing that carries things.*plate"),
         ("put the mug on the table", "table is no place"),
@@ -154,6 +154,11 @@ def test_sentences(row: Row, seed: int) -> None:
         ("sort the fruits", "'sort' is not understood"),
         ("put it on the plate", "not clear what 'it' is"),
         ("do not move the mug", "only what to do"),
+        ("put the apple between the plates", "'between' is no relation"),
+        ("push the cube to the left of the mug", "no relation that can be built"),
+        ("lift the mug to the plate", "is not clear"),
+        ("set the table", "the table is fixed"),
+        ("open the drawer in the bowl", "stands on the table and nowhere else"),
         ("stack three cubes", "one object at a time"),
         ("a tartan table", "'tartan' is not understood"),
         ("put the mug on the plate on a pink table", "no pink table surface"),
@@ -217,7 +222,7 @@ def test_the_grammar_keeps_apart_what_was_said() -> None:
 
 
 def test_words_matter_in_a_good_share_of_scenes() -> None:
-    seeds = range(60)
+    seeds = range(40)
     shares: Counter[str] = Counter()
     for seed in seeds:
         spec = designed("put the mug on the plate", seed).spec
@@ -280,7 +285,7 @@ def _requests(draw: st.DrawFn) -> tuple[str, str, str, str]:
     return f"{verb} {noun}{end}{setting}", target, colour, other
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     asked=_requests(),
     seed=st.integers(0, 2**31),
@@ -302,7 +307,7 @@ def test_what_is_said_is_made(asked: tuple[str, str, str, str], seed: int, split
         assert item.pattern in known[item.category].patterns
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     text=st.sampled_from(
         ["kitchen table", "a messy desk with a bowl and fruits", "toys in a nursery", "put a fruit in a bowl"]
@@ -314,7 +319,7 @@ def test_settings_alone_make_scenes(text: str, seed: int, split: Split) -> None:
     designed(text, seed, split)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(words=st.lists(st.sampled_from(
     ["put", "stack", "push", "open", "pick up", "the", "a", "red", "wooden", "two", "mug", "plate", "cube", "bowl", "apples",
      "zone", "on", "in", "next to", "with", "and", "it", "table", "kitchen", "messy", "orange", ",", "marble", "other", "objects",

@@ -23,8 +23,8 @@ from .tasks import FAMILIES, Task, choose_task
 
 MAX_OBJECTS = 12
 MAX_TARGETS = 4
-BIG = 0.14
-"""A footprint with a longer side than this takes much of the work area [m]."""
+BIG = 0.012
+"""A footprint that takes much of the work area [m2]."""
 FOOTPRINT = 0.075
 """Summed footprints of all objects that a scene is filled up to [m2]; the work area has 0.35 m a side."""
 SAME_CLASS = 0.6
@@ -128,9 +128,12 @@ class _Composer:
         """Make the objects of the task; return target and receiver of each goal."""
         parts = FAMILIES[task.family]
         moved: list[int] = []
+        receivers = self.kinds.candidates(task.receiver, parts.receiver, target=False) if task.receiver else []
         for mention in task.targets:
             one = self._one_of(mention) if self.asked.verb == "" else mention
-            moved += self._make(one, self._category(one, parts.target, target=True))
+            names = self._able(one, parts.target, target=True)
+            suited = [name for name in names if any(self.kinds.suits(task.family, name, other) for other in receivers)]
+            moved += self._make(one, self._by_room(suited or names))
         if len(moved) > MAX_TARGETS:
             raise DesignError(f"{len(moved)} objects are to be moved; {MAX_TARGETS} are allowed. Ask for fewer.")
         if len(moved) > 1 and task.family not in ("in", "on"):
@@ -140,8 +143,11 @@ class _Composer:
             one = self._one_of(task.receiver) if self.asked.verb == "" else task.receiver
             if one.count > 1:
                 raise DesignError(f"The goal is one object; '{one.text()}' is asked for {one.count} times. Name one.")
-            taken = {self.things[index].category for index in moved} if task.family != "stack" else set()
-            receiver = self._make(one, self._category(one, parts.receiver, target=False, taken=taken))[0]
+            names = self._able(one, parts.receiver, target=False)
+            kinds = {self.things[index].category for index in moved}
+            apart = [name for name in names if name not in kinds or task.family == "stack"] or names
+            suited = [name for name in apart if all(self.kinds.suits(task.family, kind, name) for kind in kinds)]
+            receiver = self._make(one, self._by_room(suited or apart))[0]
         self._start(moved)
         if task.family == "pushed" and self.chance.random() < SECOND_ZONE:
             self.things.append(self._thing(Mention(), "zone", self._colours_of("zone")))
@@ -157,12 +163,12 @@ class _Composer:
         ]
         return replace(mention, count=1, plural=False)
 
-    def _category(self, mention: Mention, needed: tuple[str, ...], target: bool, taken: set[str] | None = None) -> str:
-        """Draw the category of a part of the task, not one that is `taken` where there is a choice."""
+    def _able(self, mention: Mention, needed: tuple[str, ...], target: bool) -> list[str]:
+        """Return the categories that can play a part of the task."""
         names = self.kinds.candidates(mention, needed, target)
         if not names:
             raise self.kinds.no_candidate(mention, needed, self.asked.said)
-        return self._by_room([name for name in names if name not in (taken or ())] or names)
+        return names
 
     def _by_room(self, names: Sequence[str]) -> str:
         kinds = vocabulary.categories()
@@ -201,6 +207,11 @@ class _Composer:
             self._relate(index, relation, place)
 
     def _relate(self, index: int, relation: str, to: int) -> None:
+        category = self.things[index].category
+        if relation in ("on", "in") and {"openable", "zone"} & self.kinds.affordances(category):
+            raise DesignError(
+                f"{an(noun(category)).capitalize()} stands on the table and nowhere else. Leave its place out."
+            )
         self.things[index] = replace(self.things[index], relation=cast(Relation, relation), to=to)
 
     # ------------------------------------------------------------ words of one object
@@ -291,7 +302,13 @@ class _Composer:
         names = [name for name in self.kinds.meant(mention) if name in self.brief.categories]
         if not names:
             raise DesignError(f"The vocabulary has no {mention.text()}. Name an object in other words.")
-        return self._make(mention, self._by_room(names))[0]
+        first = len(self.things)
+        for _ in range(mention.count if not mention.category else 1):  # "fruits" are an apple and a pear
+            one = mention if mention.category else replace(mention, count=1)
+            there = {thing.category for thing in self.things}
+            made = self._make(one, self._by_room([name for name in names if name not in there] or names))
+            self.mentions.update(dict.fromkeys(made, mention))
+        return first
 
     def _distractors(self, moved: list[int]) -> None:
         """Fill the table as the request's setting says, with at most one rival of the target's category."""
@@ -336,14 +353,14 @@ class _Composer:
         ]
         footprints = [kinds[thing.category].large for thing in self.things if thing.category != "zone"]
         used = sum(x * y for x, y, _ in footprints)
-        big = any(max(x, y) > BIG for x, y, _ in footprints)
+        big = any(x * y > BIG for x, y, _ in footprints)
         fitting = [
             name
             for name in names
             for x, y, _ in [kinds[name].large]
-            if used + x * y <= FOOTPRINT and not (big and max(x, y) > BIG)
+            if used + x * y <= FOOTPRINT and not (big and x * y > BIG)
         ]
-        small = [name for name in names if max(kinds[name].large[:2]) <= BIG]
+        small = [name for name in names if kinds[name].large[0] * kinds[name].large[1] <= BIG]
         return fitting or (small if exact else [])
 
 

@@ -68,7 +68,9 @@ def _things(elements: list[Element]) -> list[Placed]:
                 things[-1] = replace(things[-1], relation=relation, to=element.mention)
             things.append(Placed(element.mention))
             relation = ""
-        elif element.kind == "pronoun" and relation and len(things) > 1:  # "a bowl with an apple in it"
+        elif (
+            element.kind == "pronoun" and relation in ("on", "in", "near") and len(things) > 1
+        ):  # "a bowl with an apple in it"
             things[-1] = replace(things[-1], relation=relation, to=things[-2].what)
             relation = ""
         elif element.kind in ("table", "and", "stop", "with"):
@@ -91,6 +93,8 @@ def _merged(things: list[Placed]) -> list[Placed]:
 def _task(elements: list[Element], found: Parse) -> None:
     """Read an imperative sentence that starts with a verb, with what else it says of the scene."""
     verbs = [element for element in elements if element.kind == "verb"]
+    if len(elements) > 1 and elements[1].kind == "table":
+        raise DesignError(f"'{elements[0].text} the {elements[1].text}': the table is fixed. Name an object on it.")
     last = next((verb for verb in reversed(verbs) if verb.value != "lift"), verbs[0])
     if any(verb.value in ("open", "close") and verb is not last for verb in verbs):
         raise DesignError(f"'{verbs[0].text} ... {last.text}': one task at a time. Ask for one of them.")
@@ -186,12 +190,14 @@ def _link(links: list[tuple[str, Mention]], found: Parse) -> None:
         links = links[1:]
     if len(links) > 1:
         raise DesignError(f"Too many places are named: {', '.join(link[1].text() for link in links)}. Name one goal.")
-    if not links:
-        return
-    if found.verb in ("lift", "open", "close"):  # "pick up the apple in the bowl"
+    if links and found.verb in ("lift", "open", "close"):  # "pick up the apple in the bowl"
         found.start = links[0]
-    else:
+    elif links:
         found.relation, found.receiver = links[0]
+    if found.start is not None and found.start[0] == "to":
+        raise DesignError(
+            f"'{found.said} ... to the {found.start[1].text()}' is not clear. Say 'put ... on', 'in' or 'next to' it."
+        )
 
 
 def _refer_back(found: Parse, before: int) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from ... import vocabulary
 from ...errors import DesignError
-from ...phrases import noun, phrases
+from ...phrases import nearest, noun, phrases
 from ...wire import Brief
 from .nouns import Mention
 
 FITS = 0.85
 """Share of the gripper's opening that the smallest of a graspable category may fill; a larger one is shrunk to fit."""
+SHOWN = 12
+"""Names that an error lists."""
 
 _IN_WORDS = {
     "graspable": "the gripper can pick up",
@@ -45,21 +47,13 @@ class Kinds:
         """Return the categories that a mention can mean."""
         if mention.category:
             if mention.category not in vocabulary.categories():
-                known = vocabulary.valid_names(mention.category, self.brief.categories)
+                known = nearest(mention.category, self.brief.categories)
                 raise DesignError(f"The vocabulary has no {noun(mention.category)}. {known}")
             return [mention.category]
         if not mention.hypernym:
             return list(self.brief.categories)
-        word = phrases().hypernyms[mention.hypernym]
-        return [
-            name
-            for name in self.brief.categories
-            for item in [vocabulary.categories()[name]]
-            if name != "zone"
-            and (not word.materials or set(word.materials) & set(item.materials))
-            and (not word.rooms or set(word.rooms) & set(item.rooms))
-            and (not word.affordances or set(word.affordances) & set(item.affordances))
-        ]
+        word, kinds = phrases().hypernyms[mention.hypernym], vocabulary.categories()
+        return [name for name in self.brief.categories if name != "zone" and word.covers(name, kinds[name])]
 
     def can(self, mention: Mention) -> set[str]:
         """Return all that something which fits the mention may be able to do."""
@@ -84,6 +78,12 @@ class Kinds:
         held = [name for name in named if name in task] or self.able(needed, task)
         return held or ([] if target else named)
 
+    def suits(self, family: str, target: str, receiver: str) -> bool:
+        """Return whether most of one category go in or on most of another: what is drawn should."""
+        room = {"in": 0.85, "on": 1.2, "stack": 1.2}.get(family)
+        kinds = vocabulary.categories()
+        return room is None or max(kinds[target].large[:2]) <= room * max(kinds[receiver].small[:2])
+
     def colours(self, category: str) -> tuple[str, ...]:
         """Return the colours that a category comes in."""
         return vocabulary.categories()[category].colours or tuple(vocabulary.colours())
@@ -91,8 +91,9 @@ class Kinds:
     def unable(self, mention: Mention, needed: Iterable[str], what: str) -> DesignError:
         """Return the error for a mention that cannot play its part."""
         needed = tuple(needed)
-        able = [noun(name) for name in self.able(needed, self.brief.categories)]
-        known = vocabulary.valid_names(mention.category, able) if able else "The vocabulary has nothing for it."
+        able = sorted(noun(name) for name in self.able(needed, self.brief.categories))
+        more = f" and {len(able) - SHOWN} more" if len(able) > SHOWN else ""
+        known = f"Name one of: {', '.join(able[:SHOWN])}{more}." if able else "The vocabulary has nothing for it."
         wanted = " or ".join(_IN_WORDS[name] for name in needed)
         return DesignError(f"{what}: {an(mention.text() or 'thing')} is nothing that {wanted}. {known}")
 

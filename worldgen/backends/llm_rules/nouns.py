@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from ... import vocabulary
 from ...errors import DesignError
-from ...phrases import noun, phrases
+from ...phrases import nearest, noun, phrases
 from .lexicon import ADJECTIVES, Token
 
 
@@ -115,6 +114,8 @@ def elements_of(found: list[Token], setting: Setting) -> list[Element]:
             raise DesignError(
                 f"'{token.text}': only what to do is understood, not what to leave. Say what the robot should do."
             )
+        elif token.kind == "unsupported":
+            raise DesignError(f"'{token.text}' is no relation that can be built. Say 'on', 'in' or 'next to'.")
         elif token.kind == "article":
             if phrase.unknown:  # "sort the fruits": no adjective
                 raise _unknown(phrase.unknown[0])
@@ -252,8 +253,4 @@ def _unknown(token: Token) -> DesignError:
     nouns = [noun(name) for name in vocabulary.categories()]
     words = nouns + [word for item in vocabulary.categories().values() for word in item.synonyms]
     words += [word for item in phrases().hypernyms.values() for word in item.words]
-    close = ", ".join(get_close_matches(token.text, words, n=5, cutoff=0.0))
-    return DesignError(
-        f"The word '{token.text}' is not understood. The nearest nouns are: {close}. "
-        f"{len(nouns)} categories are known, from {nouns[0]} to {nouns[-1]}: see assets/vocabulary/categories.json."
-    )
+    return DesignError(f"The word '{token.text}' is not understood. {nearest(token.text, words)}")

@@ -149,9 +149,7 @@ def make(spec: ObjectSpec) -> Shape:
     """
     known = vocabulary.categories()
     if spec.category not in known:
-        raise AssetError(
-            f"No template draws a '{spec.category}'. {vocabulary.valid_names(spec.category, list(known))}"
-        )
+        raise AssetError(f"No template draws a '{spec.category}'. {vocabulary.valid_names(spec.category, list(known))}")
     template = known[spec.category].template
     if template not in TEMPLATES:
         raise AssetError(

@@ -34,7 +34,9 @@ def _carcass(b: Brief, size: tuple[float, float, float], wall: float) -> tuple[S
     return body - room, geoms
 
 
-def _bow(start: tuple[float, float, float], end: tuple[float, float, float], out: tuple[float, float, float], region: Region) -> tuple[Solid, list[Geom]]:
+def _bow(
+    start: tuple[float, float, float], end: tuple[float, float, float], out: tuple[float, float, float], region: Region
+) -> tuple[Solid, list[Geom]]:
     """Return a handle: a bar between two posts that stand on `start` and `end` and point along `out`."""
     a, c, away = np.asarray(start), np.asarray(end), np.asarray(out)
     along = (c - a) / np.linalg.norm(c - a)
@@ -43,7 +45,11 @@ def _bow(start: tuple[float, float, float], end: tuple[float, float, float], out
     path = [a + sink, a + tip - 0.002 * along * 0, a + tip + 0.004 * along, c + tip - 0.004 * along, c + tip, c + sink]
     path[1] = a + tip * 0.9
     path[4] = c + tip * 0.9
-    geoms = [rod(a + tip - BAR * along, c + tip + BAR * along, BAR), rod(a, a + away, BAR * 0.9), rod(c, c + away, BAR * 0.9)]
+    geoms = [
+        rod(a + tip - BAR * along, c + tip + BAR * along, BAR),
+        rod(a, a + away, BAR * 0.9),
+        rod(c, c + away, BAR * 0.9),
+    ]
     return tube(path, BAR, region, 8), geoms
 
 
@@ -58,7 +64,9 @@ def drawer(b: Brief) -> Draft:
     return Draft(body, geoms, sites, [child])
 
 
-def _drawer_box(b: Brief, room: tuple[float, float, float], pos: tuple[float, float, float], travel: float) -> tuple[Child, dict[str, Site]]:
+def _drawer_box(
+    b: Brief, room: tuple[float, float, float], pos: tuple[float, float, float], travel: float
+) -> tuple[Child, dict[str, Site]]:
     """Return a drawer, drawn from the middle of its front's lower edge, and its sites."""
     depth, y, z = room
     t, front, height, hy = 0.004, 0.009, z * 0.8, y / 2
@@ -88,7 +96,9 @@ def _drawer_box(b: Brief, room: tuple[float, float, float], pos: tuple[float, fl
     return child, {"inside": inside, **_pulls((-REACH + BAR, 0, level), (BAR, span, BAR), "drawer", upright=False)}
 
 
-def _pulls(pos: tuple[float, float, float], size: tuple[float, float, float], part: str, upright: bool) -> dict[str, Site]:
+def _pulls(
+    pos: tuple[float, float, float], size: tuple[float, float, float], part: str, upright: bool
+) -> dict[str, Site]:
     """Return sites for a handle; fingers close along x over a level bar, along y over an upright one."""
     turn = (math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)) if upright else (1.0, 0.0, 0.0, 0.0)
     return {
@@ -114,11 +124,18 @@ def cupboard(b: Brief) -> Draft:
     metal = b.tile((60, 60, 64), "brushed")
     front = -thick / 2
     handle, handle_geoms = _bow((front, at, level - span), (front, at, level + span), (-REACH, 0, 0), metal)
-    collision = [solid_box((-thick / 2, min(0, -left * y), 0), (thick / 2, max(0, -left * y), z - 0.002)), *handle_geoms]
+    collision = [
+        solid_box((-thick / 2, min(0, -left * y), 0), (thick / 2, max(0, -left * y), z - 0.002)),
+        *handle_geoms,
+    ]
     pos = (-x / 2 + thick / 2, left * y / 2, 0.001)
-    joint = Joint(type="hinge", axis=(0, 0, -left), range=(0, 1.75), pos=(thick / 2, 0, 0), damping=0.05, frictionloss=0.02)
+    joint = Joint(
+        type="hinge", axis=(0, 0, -left), range=(0, 1.75), pos=(thick / 2, 0, 0), damping=0.05, frictionloss=0.02
+    )
     sites = _pulls((front - REACH + BAR, at, level), (BAR, BAR, span), "door", upright=True)
-    sites["inside"] = Site(pos=(float(move[0]) - wall / 2, 0, z / 2), size=((depth - wall) / 2 - 0.002, y / 2 - wall, z / 2 - wall))
+    sites["inside"] = Site(
+        pos=(float(move[0]) - wall / 2, 0, z / 2), size=((depth - wall) / 2 - 0.002, y / 2 - wall, z / 2 - wall)
+    )
     sites["top"] = Site(pos=(float(move[0]), 0, z), size=(depth / 2 * 0.9, y / 2 * 0.9, 0.001))
     return Draft(body.translate(move), geoms, sites, [Child("door", stack(door, inset, handle), collision, pos, joint)])
 
@@ -150,12 +167,24 @@ def chest(b: Brief) -> Draft:
     if not vault:
         outline = [(-x, 0), (0, 0), (0, lid_h - 0.003), (-0.003, lid_h), (-x + 0.003, lid_h), (-x, lid_h - 0.003)]
     lid = prism(outline, -y / 2, y / 2, b.base).rotate((90, 0, 0))
-    straps = [prism(np.asarray(outline) * (1.003, 1.01), s * y * 0.36 - y * 0.035, s * y * 0.36 + y * 0.035, metal).rotate((90, 0, 0)) for s in (-1, 1)]
+    straps = [
+        prism(np.asarray(outline) * (1.003, 1.01), s * y * 0.36 - y * 0.035, s * y * 0.36 + y * 0.035, metal).rotate(
+            (90, 0, 0)
+        )
+        for s in (-1, 1)
+    ]
     span = y * b.vary(0.14, 0.2)
     level = min(flat * 0.6, lid_h * 0.4) + 0.002
     handle, handle_geoms = _bow((-x, -span, level), (-x, span, level), (-reach, 0, 0), metal)
     blocks = [solid_box((-x, -hy, 0), (0, hy, flat if vault else lid_h))]
-    blocks += [solid_box((-x * 0.9, -hy, flat), (-x * 0.1, hy, flat + (lid_h - flat) * 0.6)), solid_box((-x * 0.72, -hy, flat), (-x * 0.28, hy, lid_h * 0.96))] if vault else []
+    blocks += (
+        [
+            solid_box((-x * 0.9, -hy, flat), (-x * 0.1, hy, flat + (lid_h - flat) * 0.6)),
+            solid_box((-x * 0.72, -hy, flat), (-x * 0.28, hy, lid_h * 0.96)),
+        ]
+        if vault
+        else []
+    )
     joint = Joint(type="hinge", axis=(0, 1, 0), range=(0, 1.5), damping=0.05, frictionloss=0.05)
     child = Child("lid", stack(lid, *straps, handle), [*blocks, *handle_geoms], (x / 2, 0.0, rim + gap), joint)
     sites = _pulls((-x - reach + BAR, 0, level), (BAR, span, BAR), "lid", upright=False)

@@ -48,7 +48,9 @@ def parcel(b: Brief) -> Draft:
     """A closed cardboard box with a strip of tape and an address label."""
     x, y, z = b.size
     tape = b.tile(mix(b.colour, (226, 206, 160), 0.6) if b.chance(0.5) else shade(b.colour, 0.7))
-    body = box((x, y, z), 0.0012, b.base, (0, 0, z / 2)) - box((x - 0.006, y - 0.006, z - 0.006), 0.0005, b.base, (0, 0, z / 2))
+    body = box((x, y, z), 0.0012, b.base, (0, 0, z / 2)) - box(
+        (x - 0.006, y - 0.006, z - 0.006), 0.0005, b.base, (0, 0, z / 2)
+    )
     wide = y * b.vary(0.14, 0.22)
     parts = [body, box((x + 0.0006, wide, 0.0006), 0.0002, tape, (0, 0, z))]
     parts += [box((0.0006, wide, z * 0.25), 0.0002, tape, (s * x / 2, 0, z * 0.875)) for s in (-1, 1)]
@@ -64,9 +66,13 @@ def brick(b: Brief) -> Draft:
     height, columns = z - stud_h, 3 if b.chance(0.4) else 4
     radius = min(x / columns, y / 2) * b.vary(0.28, 0.34)
     body = box((x, y, height), 0.0008, b.base, (0, 0, height / 2))
-    stud = lathe([(0, height - 0.001), (radius, height - 0.001), (radius, z - 0.0004), (radius * 0.92, z), (0, z)], b.base, 14)
+    stud = lathe(
+        [(0, height - 0.001), (radius, height - 0.001), (radius, z - 0.0004), (radius * 0.92, z), (0, z)], b.base, 14
+    )
     studs = [
-        stud.translate((x * ((i + 0.5) / columns - 0.5), y * (0.25 if j else -0.25), 0)) for i in range(columns) for j in (0, 1)
+        stud.translate((x * ((i + 0.5) / columns - 0.5), y * (0.25 if j else -0.25), 0))
+        for i in range(columns)
+        for j in (0, 1)
     ]
     return Draft(stack(body, *studs), _solid(b), _top(b))
 
@@ -122,7 +128,9 @@ def book(b: Brief) -> Draft:
     parts += [box((x, y, cover), 0.0008, b.base, (0, 0, h)) for h in (cover / 2, z - cover / 2)]
     parts.append(box((cover, y, z), 0.0008, b.base, (-x / 2 + cover / 2, 0, z / 2)))
     if b.chance(0.7):
-        parts.append(box((x * b.vary(0.08, 0.14), y * b.vary(0.5, 0.7), 0.0006), 0.0001, title, (x * b.vary(0.05, 0.25), 0, z)))
+        parts.append(
+            box((x * b.vary(0.08, 0.14), y * b.vary(0.5, 0.7), 0.0006), 0.0001, title, (x * b.vary(0.05, 0.25), 0, z))
+        )
     else:
         parts.append(box((x * 0.4, y * 0.4, 0.0006), 0.0001, title, (x * 0.05, 0, z)))
     parts += [box((0.0006, y * 0.12, z * 0.7), 0.0001, title, (-x / 2, s * y * 0.32, z / 2)) for s in (-1, 1)]
@@ -155,8 +163,12 @@ def remote(b: Brief) -> Draft:
         for j in (-1, 0, 1):
             centre = (x * (-0.38 + 0.5 * i / (rows - 1)), j * y * 0.24, height)
             keys.append(box((x * 0.055, y * 0.15, 0.0024), 0.0006, key, centre))
-    disc = lathe([(0, height - 0.001), (y * 0.28, height - 0.001), (y * 0.25, z - 0.0006), (0, z - 0.0006)], key, 16).translate((x * 0.27, 0, 0))
-    red = lathe([(0, height - 0.001), (y * 0.1, height - 0.001), (y * 0.09, z), (0, z)], b.tile((206, 44, 40)), 10).translate((x * 0.43, 0, 0))
+    disc = lathe(
+        [(0, height - 0.001), (y * 0.28, height - 0.001), (y * 0.25, z - 0.0006), (0, z - 0.0006)], key, 16
+    ).translate((x * 0.27, 0, 0))
+    red = lathe(
+        [(0, height - 0.001), (y * 0.1, height - 0.001), (y * 0.09, z), (0, z)], b.tile((206, 44, 40)), 10
+    ).translate((x * 0.43, 0, 0))
     return Draft(stack(body, *keys, disc, red), _solid(b, height + 0.001), _top(b))
 
 
@@ -168,10 +180,12 @@ def sponge(b: Brief) -> Draft:
     turn = np.linspace(-1, 1, 7)[1:-1]
     side = np.stack([turn * (x / 2 - y * 0.12), y / 2 - waist * y * np.cos(turn * np.pi / 2)], 1)
     half = len(outline) // 4
-    outline = np.concatenate([outline[: half], side[::-1], outline[half : 3 * half], side * (1, -1), outline[3 * half :]])
+    outline = np.concatenate(
+        [outline[:half], side[::-1], outline[half : 3 * half], side * (1, -1), outline[3 * half :]]
+    )
     rough = b.tile(b.contrast if b.chance(0.3) else (70, 120, 72), "speckle")
-    pores = b.tile(b.colour, "speckle", shade(b.colour, 0.72))
-    body = prism(outline, 0, layer + 0.0005, b.base if b.spec.pattern != "plain" else pores, 0.002)
+    b.dress("speckle", shade(b.colour, 0.72))
+    body = prism(outline, 0, layer + 0.0005, b.base, 0.002)
     scour = prism(outline, layer, z, rough, 0.001)
     return Draft(stack(body, scour), _solid(b), _top(b, share=0.8))
 
@@ -181,7 +195,9 @@ def soap(b: Brief) -> Draft:
     x, y, z = b.size
     body = blob((x / 2, y / 2, z / 2), b.base, None, (0.5, b.vary(0.3, 0.55)), 10, 28).translate((0, 0, z / 2))
     body = flatten_base(body, z * 0.02)
-    press = blob((x * 0.27, y * 0.25, z * 0.08), b.tile(shade(b.colour, 0.86)), rows=6, segments=24).translate((0, 0, z * 0.985))
+    press = blob((x * 0.27, y * 0.25, z * 0.08), b.tile(shade(b.colour, 0.86)), rows=6, segments=24).translate(
+        (0, 0, z * 0.985)
+    )
     foot_box = solid_box((-x * 0.36, -y * 0.34, 0), (x * 0.36, y * 0.34, z * 0.95))
     wide = solid_box((-x * 0.47, -y * 0.46, z * 0.2), (x * 0.47, y * 0.46, z * 0.8))
     return Draft(body - press, [foot_box, wide], _top(b, z * 0.96, 0.6))
@@ -194,14 +210,28 @@ def gift(b: Brief) -> Draft:
     ribbon = b.tile(b.contrast)
     wide = min(x, y) * b.vary(0.16, 0.22)
     body = box((x - 0.001, y - 0.001, height), 0.0015, b.base, (0, 0, height / 2))
-    band = [box((x, wide, height + 0.0006), 0.0008, ribbon, (0, 0, height / 2 + 0.0003)), box((wide, y, height + 0.0006), 0.0008, ribbon, (0, 0, height / 2 + 0.0003))]
+    band = [
+        box((x, wide, height + 0.0006), 0.0008, ribbon, (0, 0, height / 2 + 0.0003)),
+        box((wide, y, height + 0.0006), 0.0008, ribbon, (0, 0, height / 2 + 0.0003)),
+    ]
     loop_r = (z - height) * 0.62
     turn = np.arange(14) * 2 * np.pi / 14
     loops = []
     for side in (-1, 1):
-        path = np.stack([side * loop_r * (1.2 + 1.2 * np.cos(turn)), 0 * turn, height + loop_r * 0.75 + loop_r * 0.7 * np.sin(turn)], 1)
-        loops.append(tube(path, 0.0026, ribbon, 6, closed=True).scale((1, 2.2, 1)).rotate((0, 0, 45 if b.chance(0.5) else 0)))
-    knot = blob((loop_r * 0.35, loop_r * 0.4, loop_r * 0.35), ribbon, rows=6, segments=10).translate((0, 0, height + loop_r * 0.5))
+        path = np.stack(
+            [
+                side * loop_r * (1.2 + 1.2 * np.cos(turn)),
+                0 * turn,
+                height + loop_r * 0.75 + loop_r * 0.7 * np.sin(turn),
+            ],
+            1,
+        )
+        loops.append(
+            tube(path, 0.0026, ribbon, 6, closed=True).scale((1, 2.2, 1)).rotate((0, 0, 45 if b.chance(0.5) else 0))
+        )
+    knot = blob((loop_r * 0.35, loop_r * 0.4, loop_r * 0.35), ribbon, rows=6, segments=10).translate(
+        (0, 0, height + loop_r * 0.5)
+    )
     collision = [*_solid(b, height), solid_box((-loop_r * 1.6, -0.006, height), (loop_r * 1.6, 0.006, z))]
     return Draft(stack(body, *band, *loops, knot), collision, {"grasp": grip((0, 0, height * 0.65), y)})
 
@@ -211,6 +241,7 @@ def carton(b: Brief) -> Draft:
     x, y, z = b.size
     shoulder, ridge = z * b.vary(0.68, 0.74), z * 0.92
     half_x, half_y, fin = x / 2, y / 2, 0.0015
+
     def ring(hx: float, hy: float, h: float) -> Array:
         return np.column_stack([rectangle(hx, hy, 0.0005, 1), np.full(8, h)])
 
@@ -220,10 +251,15 @@ def carton(b: Brief) -> Draft:
     body = wrap(body.trim_by_plane((0, 0, -1), -shoulder), b.base)
     top = loft([levels[1], levels[2], levels[3]], roof)
     cap_r = y * b.vary(0.13, 0.18)
-    cap = lathe([(0, -0.004), (cap_r, -0.004), (cap_r, 0.004), (cap_r * 0.9, 0.005), (0, 0.005)], b.tile((236, 236, 232)), 16)
+    cap = lathe(
+        [(0, -0.004), (cap_r, -0.004), (cap_r, 0.004), (cap_r * 0.9, 0.005), (0, 0.005)], b.tile((236, 236, 232)), 16
+    )
     slope = math.degrees(math.atan2(ridge - shoulder, half_y))
     cap = cap.rotate((slope, 0, 0)).translate((0, -half_y * 0.5, (shoulder + ridge) / 2 + 0.001))
-    collision = [*_solid(b, shoulder), solid_box((-half_x, -half_y * 0.55, shoulder), (half_x, half_y * 0.55, (shoulder + ridge) / 2))]
+    collision = [
+        *_solid(b, shoulder),
+        solid_box((-half_x, -half_y * 0.55, shoulder), (half_x, half_y * 0.55, (shoulder + ridge) / 2)),
+    ]
     collision.append(solid_box((-half_x, -half_y * 0.2, shoulder), (half_x, half_y * 0.2, z)))
     core = box((x - 0.004, y - 0.004, shoulder - 0.01), 0.0005, b.base, (0, 0, shoulder / 2))
     return Draft(stack(body - core, top, cap), collision, {"grasp": grip((0, 0, shoulder * 0.7), y)})
@@ -234,20 +270,41 @@ def house(b: Brief) -> Draft:
     x, y, z = b.size
     eaves, over = z * b.vary(0.5, 0.6), 0.003
     peak = z * 0.97
-    walls = prism([(-y / 2 + over, 0), (y / 2 - over, 0), (y / 2 - over, eaves), (0, peak - 0.005), (-y / 2 + over, eaves)], -x / 2 + over, x / 2 - over, b.base)
+    walls = prism(
+        [(-y / 2 + over, 0), (y / 2 - over, 0), (y / 2 - over, eaves), (0, peak - 0.005), (-y / 2 + over, eaves)],
+        -x / 2 + over,
+        x / 2 - over,
+        b.base,
+    )
     walls = wrap(walls.rotate((90, 0, 90)), b.base)
     tiles = b.tile(b.contrast if sum(b.contrast) < 560 else (164, 66, 48), "stripes")
     thick = 0.004
-    section = [(-y / 2, eaves - 0.004), (0, peak - thick), (y / 2, eaves - 0.004), (y / 2, eaves), (0, peak), (-y / 2, eaves)]
+    section = [
+        (-y / 2, eaves - 0.004),
+        (0, peak - thick),
+        (y / 2, eaves - 0.004),
+        (y / 2, eaves),
+        (0, peak),
+        (-y / 2, eaves),
+    ]
     roof = prism(section, -x / 2, x / 2, tiles).rotate((90, 0, 90))
     door_y = y * b.vary(-0.15, 0.15)
     door = box((0.001, y * 0.2, eaves * 0.62), 0.0002, b.tile((110, 68, 40)), (-x / 2 + over, door_y, eaves * 0.31))
     glass = b.tile((150, 200, 226), "checks", (250, 250, 250))
-    panes = [box((x * 0.2, 0.001, eaves * 0.36), 0.0002, glass, (u * x * 0.22, s * (y / 2 - over), eaves * 0.58)) for u in (-1, 1) for s in (-1, 1)]
-    chimney = box((x * 0.12, y * 0.14, z * 0.3), 0.0006, b.tile((150, 70, 56)), (x * b.vary(0.15, 0.3), y * 0.2, z * 0.85))
+    panes = [
+        box((x * 0.2, 0.001, eaves * 0.36), 0.0002, glass, (u * x * 0.22, s * (y / 2 - over), eaves * 0.58))
+        for u in (-1, 1)
+        for s in (-1, 1)
+    ]
+    chimney = box(
+        (x * 0.12, y * 0.14, z * 0.3), 0.0006, b.tile((150, 70, 56)), (x * b.vary(0.15, 0.3), y * 0.2, z * 0.85)
+    )
     half = (x / 2 - over, y / 2 - over)
     collision = [solid_box((-half[0], -half[1], 0), (half[0], half[1], eaves))]
-    collision += [solid_box((-half[0], -half[1] * s, eaves), (half[0], half[1] * s, eaves + (peak - eaves) * (1 - s))) for s in (0.75, 0.4, 0.12)]
+    collision += [
+        solid_box((-half[0], -half[1] * s, eaves), (half[0], half[1] * s, eaves + (peak - eaves) * (1 - s)))
+        for s in (0.75, 0.4, 0.12)
+    ]
     core = box((x * 0.7, y * 0.7, eaves * 0.8), 0.0005, b.base, (0, 0, eaves * 0.5))
     return Draft(stack(walls, roof, door, *panes, chimney) - core, collision, {"grasp": grip((0, 0, eaves * 0.7), y)})
 
@@ -255,7 +312,16 @@ def house(b: Brief) -> Draft:
 def _wheels(b: Brief, axles: tuple[float, ...], radius: float, track: float, width: float) -> list[Solid]:
     """Return wheels with bright hubs, standing on z = 0."""
     tyre, hub = b.tile((34, 34, 36)), b.tile((208, 208, 204))
-    line = [(0, -width / 2), (radius * 0.5, -width / 2), (radius * 0.94, -width / 2), (radius, -width * 0.3), (radius, width * 0.3), (radius * 0.94, width / 2), (radius * 0.5, width / 2), (0, width / 2)]
+    line = [
+        (0, -width / 2),
+        (radius * 0.5, -width / 2),
+        (radius * 0.94, -width / 2),
+        (radius, -width * 0.3),
+        (radius, width * 0.3),
+        (radius * 0.94, width / 2),
+        (radius * 0.5, width / 2),
+        (0, width / 2),
+    ]
     wheel = lathe(line, [hub, tyre, tyre, tyre, tyre, tyre, hub], 18).rotate((90, 0, 0))
     return [wheel.translate((at, s * (track - width / 2), radius)) for at in axles for s in (-1, 1)]
 
@@ -270,15 +336,30 @@ def car(b: Brief) -> Draft:
     x, y, z = b.size
     radius, deck = z * b.vary(0.2, 0.24), z * b.vary(0.52, 0.6)
     nose, tail = b.vary(0.08, 0.2), b.vary(-0.32, -0.24)
-    side = [(-0.5, 0.22), (0.5, 0.22), (0.5, deck / z * 0.78), (nose + 0.18, deck / z), (-0.46, deck / z), (-0.5, deck / z * 0.9)]
+    side = [
+        (-0.5, 0.22),
+        (0.5, 0.22),
+        (0.5, deck / z * 0.78),
+        (nose + 0.18, deck / z),
+        (-0.46, deck / z),
+        (-0.5, deck / z * 0.9),
+    ]
     body = prism(np.array(side) * (x, z), -y / 2 + 0.002, y / 2 - 0.002, b.base, 0.0015).rotate((90, 0, 0))
-    cabin = np.array([(tail - 0.1, deck / z - 0.02), (nose + 0.14, deck / z - 0.02), (nose - 0.03, 0.97), (tail, 0.97)]) * (x, z)
+    cabin = np.array(
+        [(tail - 0.1, deck / z - 0.02), (nose + 0.14, deck / z - 0.02), (nose - 0.03, 0.97), (tail, 0.97)]
+    ) * (x, z)
     glass = b.tile((52, 66, 82))
     room = prism(cabin, -y * 0.4, y * 0.4, glass, 0.001).rotate((90, 0, 0))
     roof = box((x * (nose - tail), y * 0.8, z * 0.08), 0.0015, b.base, (x * (nose + tail) / 2 - 0.01 * x, 0, z * 0.96))
     axles = (-x * 0.29, x * 0.3)
-    lamps = [box((0.0012, y * 0.16, z * 0.1), 0.0003, b.tile((250, 240, 190)), (x / 2, s * y * 0.3, deck * 0.7)) for s in (-1, 1)]
-    rear = [box((0.0012, y * 0.14, z * 0.08), 0.0003, b.tile((190, 30, 30)), (-x / 2, s * y * 0.32, deck * 0.75)) for s in (-1, 1)]
+    lamps = [
+        box((0.0012, y * 0.16, z * 0.1), 0.0003, b.tile((250, 240, 190)), (x / 2, s * y * 0.3, deck * 0.7))
+        for s in (-1, 1)
+    ]
+    rear = [
+        box((0.0012, y * 0.14, z * 0.08), 0.0003, b.tile((190, 30, 30)), (-x / 2, s * y * 0.32, deck * 0.75))
+        for s in (-1, 1)
+    ]
     solid = stack(body, room, roof, *_wheels(b, axles, radius, y / 2, y * 0.17), *lamps, *rear)
     collision = _wheel_geoms(axles, radius, y / 2, y * 0.17)
     collision += [solid_box((-x / 2, -y / 2 + 0.002, z * 0.22), (x / 2, y / 2 - 0.002, deck))]
@@ -290,21 +371,43 @@ def truck(b: Brief) -> Draft:
     """A toy lorry: a cab in front, a box behind, three axles."""
     x, y, z = b.size
     radius, cab = z * 0.17, x * b.vary(0.26, 0.32)
-    load = b.tile(b.contrast, "stripes" if b.chance(0.4) else "plain")
+    paint = b.tile(b.contrast) if b.chance(0.5) else b.base
     chassis = box((x * 0.96, y * 0.8, z * 0.12), 0.001, b.tile((60, 60, 64)), (0, 0, z * 0.24))
     front = x / 2 - cab
     top = z * b.vary(0.76, 0.9)
-    side = np.array([(front + 0.001, z * 0.18), (x / 2, z * 0.18), (x / 2, top * 0.62), (x / 2 - cab * 0.22, top), (front + 0.001, top)])
-    head = prism(side, -y / 2, y / 2, b.base, 0.0012).rotate((90, 0, 0))
-    body = box((x - cab - 0.003, y, z * 0.72), 0.0012, b.base if b.chance(0.5) else load, (-x / 2 + (x - cab - 0.003) / 2, 0, z * 0.64))
+    side = np.array(
+        [
+            (front + 0.001, z * 0.18),
+            (x / 2, z * 0.18),
+            (x / 2, top * 0.62),
+            (x / 2 - cab * 0.22, top),
+            (front + 0.001, top),
+        ]
+    )
+    head = prism(side, -y / 2, y / 2, paint, 0.0012).rotate((90, 0, 0))
+    body = box(
+        (x - cab - 0.003, y, z * 0.72),
+        0.0012,
+        b.base,
+        (-x / 2 + (x - cab - 0.003) / 2, 0, z * 0.64),
+    )
     glass = b.tile((52, 66, 82))
     slope = math.degrees(math.atan2(top * 0.38, cab * 0.22))
-    pane = box((0.001, y * 0.8, top * 0.3), 0.0003, glass).rotate((0, -(90 - slope), 0)).translate((x / 2 - cab * 0.11, 0, top * 0.81))
-    doors = [box((cab * 0.45, 0.001, top * 0.26), 0.0003, glass, (front + cab * 0.4, s * y / 2, top * 0.78)) for s in (-1, 1)]
+    pane = (
+        box((0.001, y * 0.8, top * 0.3), 0.0003, glass)
+        .rotate((0, -(90 - slope), 0))
+        .translate((x / 2 - cab * 0.11, 0, top * 0.81))
+    )
+    doors = [
+        box((cab * 0.45, 0.001, top * 0.26), 0.0003, glass, (front + cab * 0.4, s * y / 2, top * 0.78)) for s in (-1, 1)
+    ]
     axles = (-x * 0.34, -x * 0.1, x * 0.34)
     solid = stack(chassis, head, body, pane, *doors, *_wheels(b, axles, radius, y / 2, y * 0.18))
     collision = _wheel_geoms((-x * 0.22, x * 0.34), radius, y / 2, y * 0.18)
-    collision += [solid_box((-x / 2, -y / 2, z * 0.26), (front, y / 2, z)), solid_box((front, -y / 2, z * 0.18), (x / 2, y / 2, top * 0.9))]
+    collision += [
+        solid_box((-x / 2, -y / 2, z * 0.26), (front, y / 2, z)),
+        solid_box((front, -y / 2, z * 0.18), (x / 2, y / 2, top * 0.9)),
+    ]
     return Draft(solid, collision, {"grasp": grip((-x * 0.1, 0, z * 0.6), y)})
 
 
@@ -314,16 +417,45 @@ def camera(b: Brief) -> Draft:
     depth, height = y * 0.6, z * 0.84
     back = (y - depth) / 2
     body = box((x, depth, height), 0.003, b.base, (0, back, height / 2))
-    top = box((x * 0.34, depth * 0.8, z - height + 0.004), 0.002, b.tile(shade(b.colour, 0.6)), (x * b.vary(-0.05, 0.05), back, (z + height) / 2 - 0.002))
-    dark, glass, ring = b.tile((34, 34, 38)), b.tile((70, 90, 140), "gradient", (190, 210, 240)), b.tile((150, 152, 156))
+    top = box(
+        (x * 0.34, depth * 0.8, z - height + 0.004),
+        0.002,
+        b.tile(shade(b.colour, 0.6)),
+        (x * b.vary(-0.05, 0.05), back, (z + height) / 2 - 0.002),
+    )
+    dark, glass, ring = (
+        b.tile((34, 34, 38)),
+        b.tile((70, 90, 140), "gradient", (190, 210, 240)),
+        b.tile((150, 152, 156)),
+    )
     r, reach = height * b.vary(0.36, 0.42), y - depth
-    line = [(0, 0), (r, 0), (r, reach * 0.5), (r * 0.88, reach * 0.5), (r * 0.88, reach), (r * 0.7, reach), (r * 0.62, reach * 0.7), (0, reach * 0.75)]
-    lens = lathe(line, [dark, dark, ring, dark, ring, dark, glass], 24).rotate((90, 0, 0)).translate((0, back - depth / 2, height * 0.5))
-    key = lathe([(0, 0), (0.005, 0), (0.005, 0.004), (0, 0.004)], b.tile((200, 60, 50)), 12).translate((x * 0.34, back, height - 0.001))
+    line = [
+        (0, 0),
+        (r, 0),
+        (r, reach * 0.5),
+        (r * 0.88, reach * 0.5),
+        (r * 0.88, reach),
+        (r * 0.7, reach),
+        (r * 0.62, reach * 0.7),
+        (0, reach * 0.75),
+    ]
+    lens = (
+        lathe(line, [dark, dark, ring, dark, ring, dark, glass], 24)
+        .rotate((90, 0, 0))
+        .translate((0, back - depth / 2, height * 0.5))
+    )
+    key = lathe([(0, 0), (0.005, 0), (0.005, 0.004), (0, 0.004)], b.tile((200, 60, 50)), 12).translate(
+        (x * 0.34, back, height - 0.001)
+    )
     grip_skin = box((x * 0.96, 0.001, height * 0.56), 0.0004, dark, (0, back - depth / 2, height * 0.45))
-    collision = [solid_box((-x / 2, back - depth / 2, 0), (x / 2, back + depth / 2, height)), solid_box((-x * 0.17, back - depth * 0.4, height), (x * 0.17, back + depth * 0.4, z))]
+    collision = [
+        solid_box((-x / 2, back - depth / 2, 0), (x / 2, back + depth / 2, height)),
+        solid_box((-x * 0.17, back - depth * 0.4, height), (x * 0.17, back + depth * 0.4, z)),
+    ]
     collision.append(rod((0, back - depth / 2, height * 0.5), (0, -y / 2, height * 0.5), r * 0.95, "cylinder"))
-    return Draft(stack(body, top, grip_skin, lens, key), collision, {"grasp": grip((-x * 0.3, back, height * 0.6), depth)})
+    return Draft(
+        stack(body, top, grip_skin, lens, key), collision, {"grasp": grip((-x * 0.3, back, height * 0.6), depth)}
+    )
 
 
 def clock(b: Brief) -> Draft:
@@ -333,21 +465,37 @@ def clock(b: Brief) -> Draft:
     r = (z - leg - bell * 0.7) / 2
     middle = leg + r
     face, dark = b.tile((246, 244, 236)), b.tile((36, 36, 40))
-    line = [(0, -y / 2), (r * 0.92, -y / 2), (r, -y * 0.4), (r, y * 0.42), (r * 0.93, y / 2), (r * 0.88, y / 2 - 0.003), (0, y / 2 - 0.003)]
+    line = [
+        (0, -y / 2),
+        (r * 0.92, -y / 2),
+        (r, -y * 0.4),
+        (r, y * 0.42),
+        (r * 0.93, y / 2),
+        (r * 0.88, y / 2 - 0.003),
+        (0, y / 2 - 0.003),
+    ]
     case = lathe(line, [b.base] * 5 + [face]).rotate((90, 0, 0)).translate((0, 0, middle))
     front = -y / 2 + 0.003
     hands = []
     for length, wide, angle in ((0.45, 0.005, b.vary(0, 360)), (0.68, 0.0035, b.vary(0, 360))):
         hand = box((wide, 0.0014, r * length), 0.0003, dark, (0, front - 0.0008, r * length / 2)).rotate((0, angle, 0))
         hands.append(hand.translate((0, 0, middle)))
-    marks = [box((0.003, 0.001, r * 0.14), 0.0002, dark, (0, front - 0.0004, r * 0.72)).rotate((0, k * 30, 0)).translate((0, 0, middle)) for k in range(0, 12, 3)]
+    marks = [
+        box((0.003, 0.001, r * 0.14), 0.0002, dark, (0, front - 0.0004, r * 0.72))
+        .rotate((0, k * 30, 0))
+        .translate((0, 0, middle))
+        for k in range(0, 12, 3)
+    ]
     metal = b.tile((196, 180, 120), "brushed")
     cup = lathe([(0, 0), (bell * 1.1, 0), (bell * 0.8, bell * 0.6), (0, bell * 0.85)], metal, 16)
     bells = [cup.rotate((0, s * 32, 0)).translate((s * r * 0.56, 0, middle + r * 0.82)) for s in (-1, 1)]
     peg = lathe([(0, 0), (0.003, 0), (0.0045, leg * 1.8), (0, leg * 1.8)], dark, 10)
     legs = [peg.translate((s * r * 0.6, t * y * 0.3, 0)) for s in (-1, 1) for t in (-1, 1)]
-    collision = [solid_box((-r * 0.66, -y * 0.38, 0), (r * 0.66, y * 0.38, leg * 1.6)), rod((0, -y / 2, middle), (0, y / 2, middle), r, "cylinder")]
-    collision.append(solid_box((-r * 0.8, -y * 0.2, middle + r * 0.6), (r * 0.8, y * 0.2, z - 0.002)))
+    collision = [
+        solid_box((-r * 0.66, -y * 0.38, 0), (r * 0.66, y * 0.38, leg * 1.6)),
+        rod((0, -y / 2, middle), (0, y / 2, middle), r, "cylinder"),
+    ]
+    collision.append(solid_box((-r * 0.8, -y * 0.2, middle + r * 0.6), (r * 0.8, y * 0.2, z - 0.005)))
     return Draft(stack(case, *hands, *marks, *bells, *legs), collision, {"grasp": grip((0, 0, middle + r * 0.3), y)})
 
 
@@ -356,10 +504,15 @@ def eraser(b: Brief) -> Draft:
     x, y, z = b.size
     lean = x * b.vary(0.06, 0.14)
     outline = np.array([(-x / 2, 0), (x / 2 - lean, 0), (x / 2, z), (-x / 2 + lean, z)])
-    rubber = wrap(prism(outline, -y / 2 + 0.001, y / 2 - 0.001, b.tile((238, 232, 224)), 0.001).rotate((90, 0, 0)), b.tile((238, 232, 224)))
+    rubber = wrap(
+        prism(outline, -y / 2 + 0.001, y / 2 - 0.001, b.tile((238, 232, 224)), 0.001).rotate((90, 0, 0)),
+        b.tile((238, 232, 224)),
+    )
     low, high = -x / 2 + lean + 0.002, x * b.vary(0.12, 0.22)
     sleeve = box((high - low, y, z), 0.0006, b.base, ((low + high) / 2, 0, z / 2))
-    stripe = box(((high - low) * 0.16, y + 0.0006, z + 0.0006), 0.0006, b.tile(b.contrast), (low + (high - low) * 0.7, 0, z / 2))
+    stripe = box(
+        ((high - low) * 0.16, y + 0.0006, z + 0.0006), 0.0006, b.tile(b.contrast), (low + (high - low) * 0.7, 0, z / 2)
+    )
     collision = [solid_box((-x / 2 + lean * 0.5, -y / 2, 0), (x / 2 - lean * 0.5, y / 2, z))]
     return Draft(stack(rubber, sleeve, stripe), collision, _top(b, share=0.7))
 
@@ -376,20 +529,27 @@ def cheese(b: Brief) -> Draft:
         radius = b.vary(0.1, 0.18) * z
         u = b.vary(-0.1, 0.42)
         side = (-1, 1, 0)[k % 3]
-        centre = (u * x, side * (u + 0.5) * y * 0.47, b.vary(0.25, 0.7) * z) if side else (u * x, b.vary(-0.2, 0.2) * y, z)
+        centre = (
+            (u * x, side * (u + 0.5) * y * 0.47, b.vary(0.25, 0.7) * z) if side else (u * x, b.vary(-0.2, 0.2) * y, z)
+        )
         holes.append(blob((radius,) * 3, dark, rows=6, segments=10).translate(centre))
     collision = [
-        solid_box((x * low, -y / 2 * wide, 0), (x * high, y / 2 * wide, z)) for low, high, wide in ((-0.44, -0.14, 0.26), (-0.14, 0.16, 0.56), (0.16, 0.46, 0.84))
+        solid_box((x * low, -y / 2 * wide, 0), (x * high, y / 2 * wide, z))
+        for low, high, wide in ((-0.44, -0.14, 0.26), (-0.14, 0.16, 0.56), (0.16, 0.46, 0.84))
     ]
     hold = grip((x * 0.05, 0, z * 0.6), y * 0.5)
-    return Draft(body - stack(*holes), collision, {"grasp": hold, "top": Site(pos=(x * 0.15, 0, z), size=(x * 0.2, y * 0.2, 0.001))})
+    return Draft(
+        body - stack(*holes),
+        collision,
+        {"grasp": hold, "top": Site(pos=(x * 0.15, 0, z), size=(x * 0.2, y * 0.2, 0.001))},
+    )
 
 
 def chocolate(b: Brief) -> Draft:
     """A slab of chocolate squares, half in its wrapper."""
     x, y, z = b.size
     columns, rows, brown = 5, 3, b.tile((84, 52, 34))
-    slab = box((x * 0.6, y * 0.94, z * 0.5), 0.0006, brown, (x * 0.19, 0, z * 0.25))
+    slab = box((x * 0.6, y * 0.94, z * 0.5), 0.0006, brown, (x * 0.2, 0, z * 0.25))
     parts = [slab]
     step_x, step_y = x / columns, y * 0.94 / rows
     for i in range(2, columns):
@@ -406,7 +566,9 @@ def chocolate(b: Brief) -> Draft:
 
 def _pyramid(x: float, y: float, z: float) -> list[Array]:
     """Return rings of a low block whose top is smaller."""
-    return [np.column_stack([rectangle(x / 2 * s, y / 2 * s, 0.0003, 0), np.full(4, h)]) for s, h in ((1.0, 0.0), (0.72, z))]
+    return [
+        np.column_stack([rectangle(x / 2 * s, y / 2 * s, 0.0003, 0), np.full(4, h)]) for s, h in ((1.0, 0.0), (0.72, z))
+    ]
 
 
 def radio(b: Brief) -> Draft:
@@ -418,11 +580,23 @@ def radio(b: Brief) -> Draft:
     dark, metal = b.tile((44, 44, 48), "checks", (90, 90, 94)), b.tile((190, 192, 196), "brushed")
     r = min(height * 0.38, x * 0.22)
     side = 1 if b.chance(0.5) else -1
-    grille = lathe([(0, 0), (r, 0), (r, 0.0022), (r * 0.92, 0.0022), (0, 0.0018)], [metal, metal, metal, dark], 28).rotate((90, 0, 0)).translate((-side * x * 0.24, front, height * 0.5))
-    dial = box((x * 0.34, 0.0012, height * 0.26), 0.0003, b.tile((240, 232, 200), "label", (120, 60, 40)), (side * x * 0.24, front, height * 0.68))
+    grille = (
+        lathe([(0, 0), (r, 0), (r, 0.0022), (r * 0.92, 0.0022), (0, 0.0018)], [metal, metal, metal, dark], 28)
+        .rotate((90, 0, 0))
+        .translate((-side * x * 0.24, front, height * 0.5))
+    )
+    dial = box(
+        (x * 0.34, 0.0012, height * 0.26),
+        0.0003,
+        b.tile((240, 232, 200), "label", (120, 60, 40)),
+        (side * x * 0.24, front, height * 0.68),
+    )
     knob = lathe([(0, 0), (0.006, 0), (0.005, 0.004), (0, 0.004)], metal, 14).rotate((90, 0, 0))
     knobs = [knob.translate((side * x * (0.24 + s * 0.1), front, height * 0.3)) for s in (-1, 1)]
     aerial = tube([(-x * 0.42, 0.004, z - 0.0025), (x * 0.42, 0.004, z - 0.0025)], 0.0022, metal, 8)
     pegs = [box((0.006, 0.006, 0.008), 0.001, metal, (s * x * 0.4, 0.004, height)) for s in (-1, 1)]
-    collision = [solid_box((-x / 2, -y / 2 + 0.003, 0), (x / 2, y / 2, height)), solid_box((-x * 0.42, 0.001, height), (x * 0.42, 0.007, z))]
+    collision = [
+        solid_box((-x / 2, -y / 2 + 0.003, 0), (x / 2, y / 2, height)),
+        solid_box((-x * 0.42, 0.001, height), (x * 0.42, 0.007, z)),
+    ]
     return Draft(stack(body, grille, dial, *knobs, aerial, *pegs), collision, {"grasp": grip((0, 0, height * 0.6), y)})

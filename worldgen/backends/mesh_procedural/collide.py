@@ -94,10 +94,20 @@ def wall(
     lean = math.atan2(r1 - r0, z1 - z0)
     middle = (r0 + r1) / 2 * (1 + math.cos(math.pi / count)) / 2 - thickness / 2 * math.cos(lean)
     half_width = math.sin(math.pi / count) * max(r0, r1)
+    # The box's inner edge stands higher (or, leaning inwards, lower) than its outer one: trim it to the rim.
+    trim = min(thickness * abs(math.tan(lean)), length / 2)
+    shift = math.copysign(trim / 2, -lean)
+    length -= trim
+    middle += shift * math.sin(lean)
+    height = (z0 + z1) / 2 + thickness / 2 * math.sin(lean) + shift * math.cos(lean)
     found = []
     for k in range(count):
         angle = 2 * math.pi * k / count
-        pos = (middle * math.cos(angle), squash * middle * math.sin(angle), (z0 + z1) / 2 + thickness / 2 * math.sin(lean))
+        pos = (
+            middle * math.cos(angle),
+            squash * middle * math.sin(angle),
+            height,
+        )
         # about z to its place, then tilted outwards about its own tangent
         w, _, _, z = turn_about_z(angle)
         c, s = math.cos(lean / 2), math.sin(lean / 2)
@@ -117,6 +127,23 @@ def shell(size: Sequence[float], thickness: float, floor: float, recess: float =
         box((-x + thickness, -y, recess), (x - thickness, -y + thickness, z)),
         box((-x + thickness, y - thickness, recess), (x - thickness, y, z)),
     ]
+
+
+def raised(geoms: Sequence[Geom], spots: Sequence[tuple[float, float]], half: float) -> list[Geom]:
+    """Lift the lower ends of upright boxes and cylinders a little and put small feet below: few contacts for many geoms.
+
+    Args:
+        geoms: Boxes and cylinders that stand on z = 0, turned about z at most.
+        spots: (x, y) of the feet [m].
+        half: Half-width of a foot [m].
+    """
+    found = []
+    for geom in geoms:
+        *rest, height = geom.size
+        x, y, z = geom.pos
+        size = (*rest, height - LIFT / 2)
+        found.append(geom.model_copy(update={"size": size, "pos": (x, y, z + LIFT / 2)}))
+    return [*found, *(foot(half, half, 0.002, x, y) for x, y in spots)]
 
 
 def foot(half_x: float, half_y: float, height: float, x: float = 0.0, y: float = 0.0) -> Geom:

@@ -58,6 +58,7 @@ class Brief:
         self.rng = np.random.default_rng([spec.variant, zlib.crc32(spec.category.encode())])
         self.colour = self._jittered(colours[spec.colour])
         self.contrast = self._contrast(colours)
+        self._dress: tuple[str, Colour] | None = None
         self._tiles: list[tuple[str, Colour, Colour]] = []
         self.base = _region(0, 0, MAIN)
 
@@ -68,6 +69,8 @@ class Brief:
 
     def _contrast(self, colours: dict[str, Colour]) -> Colour:
         """Return a second colour that stands out: mostly light on dark and dark on light, at times another hue."""
+        if self.spec.material == "fruit":  # nature paints tone on tone
+            return shade(self.colour, self.rng.uniform(0.6, 0.75) if self.rng.uniform() < 0.6 else 1.4)
         brightness = float(np.dot(self.colour, (0.3, 0.59, 0.11)))
         light = [colours["white"], (250, 240, 214), shade(self.colour, 1.65)]
         dark = [shade(self.colour, 0.45), colours["navy"], colours["maroon"], (70, 62, 56)]
@@ -90,6 +93,10 @@ class Brief:
         """Draw yes or no of this variant."""
         return bool(self.rng.uniform() < share)
 
+    def dress(self, pattern: str, accent: Colour) -> None:
+        """Say what a plain one still shows, if not what its material shows: seeds, pores, threads."""
+        self._dress = (pattern, accent)
+
     def tile(self, colour: Colour, pattern: str = "plain", accent: Colour | None = None) -> Region:
         """Return a small region (32 px) of another colour; there are seven."""
         wanted = (pattern, colour, accent or shade(colour, 0.7))
@@ -107,7 +114,7 @@ class Brief:
         seed = int(self.rng.integers(2**31))
         pattern, accent = self.spec.pattern, self.contrast
         if pattern == "plain":
-            pattern, accent = self._finish()
+            pattern, accent = self._dress or self._finish()
         jobs = [(pattern, self.colour, accent, 0, 0, MAIN)]
         for number, (kind, colour, second) in enumerate(self._tiles):
             x, y = (MAIN, TILE * number) if number < 4 else (TILE * (number - 4), MAIN)
@@ -179,7 +186,12 @@ def finish(brief: Brief, draft: Draft) -> Shape:
 
 
 def _part(
-    name: str, solid: Solid, collision: list[Geom], scale: NDArray[np.float64], move: NDArray[np.float64], touchable: bool = True
+    name: str,
+    solid: Solid,
+    collision: list[Geom],
+    scale: NDArray[np.float64],
+    move: NDArray[np.float64],
+    touchable: bool = True,
 ) -> Part:
     vertices, faces, uv = arrays(solid)
     geoms = tuple(_scaled_geom(geom, scale, move) for geom in collision)

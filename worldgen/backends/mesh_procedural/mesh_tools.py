@@ -83,7 +83,9 @@ def bounds(solid: Solid) -> tuple[Array, Array]:
     return box[:3], box[3:]
 
 
-def loft(rings: ArrayLike, regions: Region | Sequence[Region], ends: Region | None = None, repeat: float = 1.0) -> Solid:
+def loft(
+    rings: ArrayLike, regions: Region | Sequence[Region], ends: Region | None = None, repeat: float = 1.0
+) -> Solid:
     """Join rings of points into a closed solid; a first or last ring of no size ends in a point, others in a flat cap.
 
     Args:
@@ -93,7 +95,12 @@ def loft(rings: ArrayLike, regions: Region | Sequence[Region], ends: Region | No
         ends: Texture of the caps; None takes the neighbouring band's.
         repeat: How often u runs through the region.
     """
-    points = np.asarray(rings, np.float64)
+    return build(*_loft_mesh(np.asarray(rings, np.float64), regions, ends, repeat))
+
+
+def _loft_mesh(
+    points: Array, regions: Region | Sequence[Region], ends: Region | None = None, repeat: float = 1.0
+) -> tuple[Array, NDArray[np.int64], Array]:
     count, size = points.shape[:2]
     bands = [regions] * (count - 1) if isinstance(regions, Region) else list(regions)
     pole = [bool(np.ptp(points[k], axis=0).max() < 1e-9) for k in (0, count - 1)]
@@ -129,7 +136,7 @@ def loft(rings: ArrayLike, regions: Region | Sequence[Region], ends: Region | No
             uv.append((ends or bands[-end]).place(flat_uv(np.concatenate(vertices)[cap], points[-end])))
     all_vertices, all_faces = np.concatenate(vertices), np.concatenate(faces)
     used, compact = np.unique(all_faces, return_inverse=True)
-    return build(all_vertices[used], compact.reshape(-1, 3), np.concatenate(uv))
+    return all_vertices[used], compact.reshape(-1, 3), np.concatenate(uv)
 
 
 def _corners(*corners: tuple[Array, Array]) -> Array:
@@ -153,7 +160,7 @@ def _band_heights(points: Array, bands: Sequence[Region]) -> list[tuple[float, f
 def flat_uv(corners: Array, extent: Array) -> Array:
     """Return coordinates of points seen along the thinnest axis of `extent`, which spans [0, 1]."""
     low, span = extent.min(axis=0), np.ptp(extent, axis=0)
-    axes = np.sort(np.argsort(span)[1:])
+    axes = np.sort(np.argsort(span)[-2:])
     return np.asarray((corners[..., axes] - low[axes]) / np.maximum(span[axes], 1e-9))
 
 
@@ -196,24 +203,52 @@ def box(
         sides: Other textures for some of "+x", "-x", "+y", "-y", "+z", "-z".
     """
     half = np.asarray(size, np.float64) / 2
+    middle = np.asarray(centre, np.float64)
     bevel = float(min(bevel, half.min() * 0.98))
-    steps = 1 if bevel < 0.003 else 2
-    turn = np.linspace(0, np.pi / 2, steps + 1)
-    rings = []
-    for sign in (-1, 1):
-        for t in turn if sign < 0 else turn[::-1]:
-            inset, z = bevel * (1 - np.sin(t)), sign * (half[2] - bevel + bevel * np.cos(t))
-            outline = rectangle(half[0] - inset, half[1] - inset, max(bevel - inset, bevel * 0.3), steps)
-            rings.append(np.column_stack([outline, np.full(len(outline), z)]))
-    return wrap(loft(rings, region), region, sides).translate(np.asarray(centre, np.float64))
+    if bevel < SHARP:
+        vertices, faces = half * _CORNERS, _CORNER_FACES
+    else:
+        steps = 1 if bevel < 0.003 else 2
+        turn = np.linspace(0, np.pi / 2, steps + 1)
+        levels = [(-1, t) for t in turn] + [(1, t) for t in turn[::-1]]
+        rings = np.empty((len(levels), 4 * (steps + 1), 3))
+        for ring, (sign, t) in zip(rings, levels, strict=True):
+            inset = bevel * (1 - np.sin(t))
+            ring[:, :2] = rectangle(half[0] - inset, half[1] - inset, max(bevel - inset, bevel * 0.3), steps)
+            ring[:, 2] = sign * (half[2] - bevel + bevel * np.cos(t))
+        vertices, faces, _ = _loft_mesh(rings, region)
+    return build(vertices + middle, faces, _six_sided(vertices, faces, region, sides))
 
 
+SHARP = 0.00035
+"""Below this radius an edge is drawn sharp [m]."""
+_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+_CORNER_FACES = np.array(
+    [
+        (0, 1, 3),
+        (0, 3, 2),
+        (4, 6, 7),
+        (4, 7, 5),
+        (0, 4, 5),
+        (0, 5, 1),
+        (2, 3, 7),
+        (2, 7, 6),
+        (0, 2, 6),
+        (0, 6, 4),
+        (1, 5, 7),
+        (1, 7, 3),
+    ]
+)
 _SIDES = ("+x", "-x", "+y", "-y", "+z", "-z")
 
 
 def wrap(solid: Solid, region: Region, sides: dict[str, Region] | None = None) -> Solid:
     """Paint a solid from six sides: each triangle by the axis that it faces most."""
     vertices, faces, _ = arrays(solid)
+    return build(vertices, faces, _six_sided(vertices, faces, region, sides))
+
+
+def _six_sided(vertices: Array, faces: NDArray[np.int64], region: Region, sides: dict[str, Region] | None) -> Array:
     low, span = vertices.min(axis=0), np.maximum(np.ptp(vertices, axis=0), 1e-9)
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -227,7 +262,7 @@ def wrap(solid: Solid, region: Region, sides: dict[str, Region] | None = None) -
         u = unit[chosen][:, :, across]
         u = 1 - u if side in ("-x", "+y") else u
         uv[chosen] = (sides or {}).get(side, region).place(np.stack([u, unit[chosen][:, :, up]], -1))
-    return build(vertices, faces, uv)
+    return uv
 
 
 def paint_flat(solid: Solid, region: Region, axis: int = 2) -> Solid:
@@ -246,7 +281,11 @@ def prism(
     if _area(points) < 0:
         points = points[::-1]
     inner = offset(points, -bevel) if bevel else points
-    layers = [(inner, z0), (points, z0 + bevel), (points, z1 - bevel), (inner, z1)] if bevel else [(points, z0), (points, z1)]
+    layers = (
+        [(inner, z0), (points, z0 + bevel), (points, z1 - bevel), (inner, z1)]
+        if bevel
+        else [(points, z0), (points, z1)]
+    )
     size, count = len(points), len(layers)
     vertices = np.concatenate([np.column_stack([line, np.full(size, z)]) for line, z in layers])
     step = np.arange(size)
@@ -258,7 +297,10 @@ def prism(
     for k in range(count - 1):
         low, high = k * size, (k + 1) * size
         v0, v1 = np.full(size, heights[k]), np.full(size, heights[k + 1])
-        triangles += [np.stack([low + step, low + after, high + after], 1), np.stack([low + step, high + after, high + step], 1)]
+        triangles += [
+            np.stack([low + step, low + after, high + after], 1),
+            np.stack([low + step, high + after, high + step], 1),
+        ]
         uv += [
             region.place(_corners((edges[:-1], v0), (edges[1:], v0), (edges[1:], v1))),
             region.place(_corners((edges[:-1], v0), (edges[1:], v1), (edges[:-1], v1))),
@@ -365,10 +407,14 @@ def blob(
 
 
 def flatten_base(solid: Solid, height: float) -> Solid:
-    """Press everything below `height` [m] above a solid's lowest point up to that plane, which then is z = 0."""
+    """Press everything below `height` [m] above a solid's lowest point up to that plane, then stretch it back to its height.
+
+    The plane becomes z = 0.
+    """
     vertices, faces, uv = arrays(solid)
-    plane = vertices[:, 2].min() + height
-    vertices[:, 2] = np.maximum(vertices[:, 2], plane) - plane
+    low, high = vertices[:, 2].min(), vertices[:, 2].max()
+    plane = low + height
+    vertices[:, 2] = (np.maximum(vertices[:, 2], plane) - plane) * (high - low) / (high - plane)
     return build(vertices, faces, uv)
 
 

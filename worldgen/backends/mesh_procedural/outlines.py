@@ -8,7 +8,7 @@ import numpy as np
 
 from ...shapes import Geom, Site
 from .collide import box as solid_box
-from .collide import rod, upright, wall
+from .collide import raised, rod, upright, wall
 from .draft import Brief, Draft, grip, mix, shade, turn_about_z
 from .mesh_tools import Array, Region, Solid, blob, box, lathe, loft, offset, prism, stack
 
@@ -21,7 +21,9 @@ def _bar(start: tuple[float, float], end: tuple[float, float], width: float, z: 
     """Return a flat bar of a width between two points of the ground."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, z / 2)
-    return Geom(type="box", size=(math.hypot(dx, dy) / 2, width / 2, z / 2), pos=middle, quat=turn_about_z(math.atan2(dy, dx)))
+    return Geom(
+        type="box", size=(math.hypot(dx, dy) / 2, width / 2, z / 2), pos=middle, quat=turn_about_z(math.atan2(dy, dx))
+    )
 
 
 def _fit(points: Array, b: Brief) -> Array:
@@ -36,12 +38,18 @@ def _plateau(b: Brief, outline: Array, region: Region | None = None) -> Solid:
     bevel = min(z, min(b.size[:2])) * b.vary(0.03, 0.07)
     body = prism(outline, 0, z - 0.0005, region or b.base, bevel)
     inner = outline * b.vary(0.6, 0.75)
-    mark = b.tile(shade(b.colour, 0.7) if b.chance(0.5) else mix(b.colour, b.contrast, 0.7)) if b.chance(0.6) else b.base
+    mark = (
+        b.tile(shade(b.colour, 0.7) if b.chance(0.5) else mix(b.colour, b.contrast, 0.7)) if b.chance(0.6) else b.base
+    )
     return stack(body, prism(inner, z * 0.5, z, mark))
 
 
 def _flat_top(b: Brief, half: float) -> Site:
     return Site(pos=(0, 0, b.size[2]), size=(half, half, 0.001))
+
+
+def _around(radius: float) -> list[tuple[float, float]]:
+    return [(radius * math.cos(a), radius * math.sin(a)) for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)]
 
 
 def star(b: Brief) -> Draft:
@@ -53,7 +61,13 @@ def star(b: Brief) -> Draft:
     outline = _fit(np.stack([np.cos(turn) * radius, np.sin(turn) * radius], 1), b)
     core = x / 2 * inner * 0.95
     rays = [_bar((0, 0), (float(p[0]) * 0.82, float(p[1]) * 0.82), core * 0.5, z) for p in outline[::2]]
-    return Draft(_plateau(b, outline), [upright(core, 0, z), *rays], {"top": _flat_top(b, core * 0.6)})
+    return Draft(
+        _plateau(b, outline),
+        raised(
+            [upright(core, 0, z), *rays], [(float(p[0]) * 0.65, float(p[1]) * 0.65) for p in outline[[0, 4, 6]]], 0.003
+        ),
+        {"top": _flat_top(b, core * 0.6)},
+    )
 
 
 def heart(b: Brief) -> Draft:
@@ -61,12 +75,18 @@ def heart(b: Brief) -> Draft:
     x, y, z = b.size
     t = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     deep = b.vary(3.6, 5.6)
-    outline = np.stack([16 * np.sin(t) ** 3, 13 * np.cos(t) - deep * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)], 1)
+    outline = np.stack(
+        [16 * np.sin(t) ** 3, 13 * np.cos(t) - deep * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)], 1
+    )
     outline = _fit(outline, b)
     r = x * 0.245
     lobes = [upright(r, 0, z, s * x * 0.25, y / 2 - r * 1.02) for s in (-1, 1)]
     tip = [_bar((s * x * 0.1, y * 0.2), (0, -y * 0.44), x * 0.28, z) for s in (-1, 1)]
-    return Draft(_plateau(b, outline), [*lobes, *tip], {"top": _flat_top(b, x * 0.2)})
+    return Draft(
+        _plateau(b, outline),
+        raised([*lobes, *tip], [(-x * 0.3, y * 0.3), (x * 0.3, y * 0.3), (0, -y * 0.3)], 0.003),
+        {"top": _flat_top(b, x * 0.2)},
+    )
 
 
 def cross(b: Brief) -> Draft:
@@ -76,7 +96,11 @@ def cross(b: Brief) -> Draft:
     arms = [(1, w), (w, w), (w, 1), (-w, 1), (-w, w), (-1, w), (-1, -w), (-w, -w), (-w, -1), (w, -1), (w, -w), (1, -w)]
     outline = np.array(arms) * (x / 2, y / 2)
     collision = [_slab((-x / 2, -w * y / 2), (x / 2, w * y / 2), z), _slab((-w * x / 2, -y / 2), (w * x / 2, y / 2), z)]
-    return Draft(_plateau(b, outline), collision, {"top": _flat_top(b, w * x / 2), "grasp": grip((0, -y * 0.3, z / 2), w * x, False)})
+    return Draft(
+        _plateau(b, outline),
+        collision,
+        {"top": _flat_top(b, w * x / 2), "grasp": grip((0, -y * 0.3, z / 2), w * x, False)},
+    )
 
 
 def crescent(b: Brief) -> Draft:
@@ -91,14 +115,21 @@ def crescent(b: Brief) -> Draft:
     outline = _fit(np.concatenate([a, c]), b)
     centre = [(outline[k] + outline[-1 - int(k * 13 / 21)]) / 2 for k in range(1, 21)]
     widths = [float(np.linalg.norm(outline[k] - outline[-1 - int(k * 13 / 21)])) for k in range(1, 21)]
-    cuts = (0, 4, 8, 11, 15, 19)
+    cuts = (2, 5, 8, 11, 14, 17)
     bars = []
     for i, j in zip(cuts[:-1], cuts[1:], strict=True):
         bars.append(_bar(tuple(centre[i]), tuple(centre[j]), float(np.mean(widths[i : j + 1])) * 0.95, z))
     bevel = z * 0.05
     body = prism(outline, 0, z, b.base, bevel)
     middle = (float(centre[9][0]), 0.0, z / 2)
-    return Draft(body, bars, {"grasp": grip(middle, widths[9], False), "top": Site(pos=(middle[0], 0, z), size=(widths[9] / 3, widths[9] / 3, 0.001))})
+    return Draft(
+        body,
+        raised(bars, [(float(centre[k][0]), float(centre[k][1])) for k in (3, 9, 16)], 0.003),
+        {
+            "grasp": grip(middle, widths[9], False),
+            "top": Site(pos=(middle[0], 0, z), size=(widths[9] / 3, widths[9] / 3, 0.001)),
+        },
+    )
 
 
 def gear(b: Brief) -> Draft:
@@ -120,7 +151,9 @@ def gear(b: Brief) -> Draft:
 
 def upright_hole(radius: float, z: float, b: Brief, sides: int = 20) -> Solid:
     """Return what to take out for a hole along z."""
-    return lathe([(0, -0.001), (radius, -0.001), (radius, z + 0.001), (0, z + 0.001)], b.tile(shade(b.colour, 0.5)), sides)
+    return lathe(
+        [(0, -0.001), (radius, -0.001), (radius, z + 0.001), (0, z + 0.001)], b.tile(shade(b.colour, 0.5)), sides
+    )
 
 
 def nut(b: Brief) -> Draft:
@@ -131,7 +164,11 @@ def nut(b: Brief) -> Draft:
     bore = min(x, y) / 2 * b.vary(0.46, 0.6)
     body = prism(outline, 0, z, b.base, z * b.vary(0.06, 0.12)) - upright_hole(bore, z, b, 24)
     ring = min(x, y) / 2
-    return Draft(body, wall((ring, 0), (ring, z), ring - bore, 8), {"grasp": grip((0, 0, z / 2), y)})
+    return Draft(
+        body,
+        raised(wall((ring, 0), (ring, z), ring - bore, 8), _around((ring + bore) / 2), 0.002),
+        {"grasp": grip((0, 0, z / 2), y)},
+    )
 
 
 def triangle(b: Brief) -> Draft:
@@ -163,7 +200,11 @@ def arch(b: Brief) -> Draft:
     for s in (-1, 1):
         corner = sorted((s * r, s * r * 0.72))
         collision.append(solid_box((corner[0], -y / 2, r * 0.7), (corner[1], y / 2, r)))
-    return Draft(body, collision, {"top": Site(pos=(0, 0, z), size=(x * 0.45, y * 0.45, 0.001)), "grasp": grip((0, 0, z * 0.85), y)})
+    return Draft(
+        body,
+        collision,
+        {"top": Site(pos=(0, 0, z), size=(x * 0.45, y * 0.45, 0.001)), "grasp": grip((0, 0, z * 0.85), y)},
+    )
 
 
 def toast(b: Brief) -> Draft:
@@ -172,19 +213,45 @@ def toast(b: Brief) -> Draft:
     t = np.linspace(0, np.pi, 9)
     lobe = b.vary(0.14, 0.2)
     head = [np.stack([s * 0.25 + 0.27 * np.cos(t), 0.3 + lobe * np.sin(t)], 1) for s in (1, -1)]
-    body = np.concatenate([[(-0.44, -0.46), (-0.4, -0.5), (0.4, -0.5), (0.44, -0.46)], [(0.44, 0.2)], head[0][:6], head[1][3:], [(-0.44, 0.2)]])
+    body = np.concatenate(
+        [
+            [(-0.44, -0.46), (-0.4, -0.5), (0.4, -0.5), (0.44, -0.46)],
+            [(0.44, 0.2)],
+            head[0][:6],
+            head[1][3:],
+            [(-0.44, 0.2)],
+        ]
+    )
     outline = _fit(body, b)
     butter = b.chance(0.6)
     height = z * (0.78 if butter else 1.0)
     crust = b.tile(shade(b.colour, 0.62))
-    crumb = b.base if b.spec.pattern != "plain" else b.tile(b.colour, "speckle", shade(b.colour, 0.82))
+    crumb = b.base
+    b.dress("speckle", shade(b.colour, 0.82))
     slice_ = prism(outline, 0, height, crust, height * 0.1, crumb)
     inner = prism(offset(outline, -0.004), height * 0.4, height + 0.0004, crumb)
     parts = [slice_, inner]
     if butter:
-        parts.append(box((x * 0.24, y * 0.2, z - height + 0.002), 0.001, b.tile((250, 226, 120)), (x * b.vary(-0.1, 0.1), 0, (z + height) / 2 - 0.001)).rotate((0, 0, b.vary(-30, 30))))
-    collision = [_slab((-x * 0.45, -y / 2), (x * 0.45, y * 0.45), height), _slab((-x / 2, y * 0.12), (x / 2, y * 0.4), height)]
-    return Draft(stack(*parts), collision, {"top": Site(pos=(0, 0, z), size=(x * 0.1, y * 0.08, 0.001)), "grasp": grip((0, 0, height / 2), y if y <= x else x, y <= x)})
+        parts.append(
+            box(
+                (x * 0.24, y * 0.2, z - height + 0.002),
+                0.001,
+                b.tile((250, 226, 120)),
+                (x * b.vary(-0.1, 0.1), 0, (z + height) / 2 - 0.001),
+            ).rotate((0, 0, b.vary(-30, 30)))
+        )
+    collision = [
+        _slab((-x * 0.45, -y / 2), (x * 0.45, y * 0.45), height),
+        _slab((-x / 2, y * 0.12), (x / 2, y * 0.4), height),
+    ]
+    return Draft(
+        stack(*parts),
+        collision,
+        {
+            "top": Site(pos=(0, 0, z), size=(x * 0.1, y * 0.08, 0.001)),
+            "grasp": grip((0, 0, height / 2), y if y <= x else x, y <= x),
+        },
+    )
 
 
 def cookie(b: Brief) -> Draft:
@@ -194,13 +261,15 @@ def cookie(b: Brief) -> Draft:
     chips = b.tile((70, 44, 30))
     height = z * 0.86
     line = [(0, 0), (r * 0.94, 0), (r, height * 0.35), (r * 0.95, height * 0.75), (r * 0.7, height * 0.96), (0, height)]
-    skin = b.base if b.spec.pattern != "plain" else b.tile(b.colour, "speckle", shade(b.colour, 0.8))
-    body = lathe(line, skin, 28)
+    b.dress("speckle", shade(b.colour, 0.8))
+    body = lathe(line, b.base, 28)
     parts = [body]
     for k in range(int(b.vary(7, 11))):
         angle, out = k * 2.4 + b.vary(0, 0.4), r * math.sqrt((k + 0.5) / 11) * 0.9
         chip = blob((b.vary(0.05, 0.08) * x, 0.05 * x, z - height * 0.97), chips, rows=4, segments=8)
-        parts.append(chip.translate((out * math.cos(angle), out * math.sin(angle), height * (0.97 if out < r * 0.65 else 0.9))))
+        parts.append(
+            chip.translate((out * math.cos(angle), out * math.sin(angle), height * (0.97 if out < r * 0.65 else 0.9)))
+        )
     return Draft(stack(*parts), [upright(r * 0.97, 0, height)], {"top": _flat_top(b, r * 0.6)})
 
 
@@ -215,9 +284,12 @@ def cutter(b: Brief) -> Draft:
     solid = []
     for low, high, width in ((0, z * 0.9, thin), (z * 0.86, z, lip)):
         outer = outline if width == lip else offset(outline, -(lip - thin) / 2)
-        solid.append(prism(outer, low, high, b.base) - prism(offset(outer, -width), low - 0.001, high + 0.001, b.tile(shade(b.colour, 0.75))))
+        solid.append(
+            prism(outer, low, high, b.base)
+            - prism(offset(outer, -width), low - 0.001, high + 0.001, b.tile(shade(b.colour, 0.75)))
+        )
     r = x / 2
-    collision = wall((r * 0.86, 0), (r * 0.86, z), 0.004, 12)
+    collision = raised(wall((r * 0.86, 0), (r * 0.86, z), 0.004, 12), _around(r * 0.84), 0.0015)
     return Draft(stack(*solid), collision, {"grasp": grip((0, -r * 0.86, z * 0.6), 0.005)})
 
 
@@ -230,7 +302,10 @@ def bone(b: Brief) -> Draft:
     knob = blob((r, r, z / 2), b.base, powers=(0.7, 1.0), rows=8, segments=18)
     parts = [knob.translate((s * knob_x, t * (y / 2 - r), z / 2)) for s in (-1, 1) for t in (-1, 1)]
     section = np.arange(14) * 2 * np.pi / 14
-    rings = [np.stack([np.full(14, u * knob_x), np.cos(section) * w * r, z / 2 + np.sin(section) * z * 0.47 * min(w, 1)], 1) for u, w in ((-1, 0.95), (-0.5, slim), (0.5, slim), (1, 0.95))]
+    rings = [
+        np.stack([np.full(14, u * knob_x), np.cos(section) * w * r, z / 2 + np.sin(section) * z * 0.47 * min(w, 1)], 1)
+        for u, w in ((-1, 0.95), (-0.5, slim), (0.5, slim), (1, 0.95))
+    ]
     parts.append(loft(rings, b.base))
     collision = [upright(r * 0.95, 0, z, s * knob_x, t * (y / 2 - r)) for s in (-1, 1) for t in (-1, 1)]
     collision.append(rod((-knob_x, 0, z / 2), (knob_x, 0, z / 2), min(r * slim, z / 2) * 0.98))
@@ -247,4 +322,6 @@ def flower(b: Brief) -> Draft:
     r = x * b.vary(0.15, 0.2)
     middle = lathe([(0, z * 0.4), (r, z * 0.4), (r, z * 0.94), (r * 0.7, z), (0, z)], b.tile(b.contrast), 20)
     body = prism(outline, 0, z * 0.84, b.base, z * 0.07)
-    return Draft(stack(body, middle), [upright(x * 0.44, 0, z * 0.84), upright(r, z * 0.84, z)], {"top": _flat_top(b, r * 0.6)})
+    return Draft(
+        stack(body, middle), [upright(x * 0.44, 0, z * 0.84), upright(r, z * 0.84, z)], {"top": _flat_top(b, r * 0.6)}
+    )

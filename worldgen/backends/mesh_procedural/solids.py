@@ -125,7 +125,12 @@ def pumpkin(b: Brief) -> Draft:
 
     body = flatten_base(blob((r, r, h / 2), b.base, shape, rows=12, segments=40), h * 0.03)
     green = b.tile((92, 112, 54))
-    stalk = tube(bend([(0, 0, h * 0.7), (0, 0, h), (b.vary(-0.006, 0.006), 0.003, z)], 4), np.array([1.5, 1, 0.9, 1.1]) * r * 0.16, green, 6)
+    stalk = tube(
+        bend([(0, 0, h * 0.7), (0, 0, h), (b.vary(-0.006, 0.006), 0.003, z)], 4),
+        np.array([1.5, 1, 0.9, 1.1]) * r * 0.16,
+        green,
+        6,
+    )
     return Draft(stack(body, stalk), _resting(b, r * 0.42, r * 0.42, h, 0.96))
 
 
@@ -143,7 +148,12 @@ def pepper(b: Brief) -> Draft:
 
     body = flatten_base(blob((r, r, h / 2), b.base, shape, (0.75, 1.0), 14, 28), h * 0.03)
     green = b.tile((72, 126, 50))
-    stalk = tube(bend([(0, 0, h * 0.78), (0, 0, h * 0.95), (0.004, 0, z)], 4), np.array([2.2, 1.0, 0.8, 1.0]) * r * 0.14, green, 8)
+    stalk = tube(
+        bend([(0, 0, h * 0.78), (0, 0, h * 0.95), (0.004, 0, z)], 4),
+        np.array([2.2, 1.0, 0.8, 1.0]) * r * 0.14,
+        green,
+        8,
+    )
     return Draft(stack(body, stalk), [*_resting(b, r * 0.4, r * 0.4, h, 0.9), upright(r * 0.72, h * 0.2, h * 0.85)])
 
 
@@ -219,7 +229,9 @@ def avocado(b: Brief) -> Draft:
     whole = blob((x / 2, y / 2, h), b.base, shape, rows=16)
     half = whole.trim_by_plane((0, 0, -1), 0)
     rim = whole.scale((0.9, 0.88, 0.5)).trim_by_plane((0, 0, -1), 0)
-    flesh = lathe([(0, -0.002), (1, -0.002), (1, 0.0006), (0, 0.0006)], b.tile((206, 210, 112), "gradient", (232, 226, 150)), 32)
+    flesh = lathe(
+        [(0, -0.002), (1, -0.002), (1, 0.0006), (0, 0.0006)], b.tile((206, 210, 112), "gradient", (232, 226, 150)), 32
+    )
     lid = flesh.scale((x, y, 1.0)) ^ rim.translate((0, 0, h * 0.2)).scale((1.0, 1.0, 6.0))
     stone = blob((y * 0.2, y * 0.2, z - h), b.tile((112, 70, 40)), rows=8, segments=16).translate((-x * 0.12, 0, 0))
     body = flatten_base(stack(half, lid, stone), h * 0.05)
@@ -234,17 +246,16 @@ def strawberry(b: Brief) -> Draft:
     r, leaf = x / 2, z * 0.1
     h = z - leaf * 0.6
     point = b.vary(0.5, 0.64)
-    seeds = b.spec.pattern == "plain"
-    skin = b.tile(b.colour, "speckle", mix(b.colour, (250, 226, 120), 0.75)) if seeds else b.base
+    b.dress("speckle", mix(b.colour, (250, 226, 120), 0.75))
 
     def shape(points: Array, turn: Array) -> Array:
         points[..., :2] *= 1 - point * np.clip(points[..., 2:] / h + 0.28, 0, 1)
         return points
 
-    body = blob((r, r, h / 2), skin, shape, (0.8, 1.0), 14).translate((0, 0, h / 2 + leaf * 0.6))
+    body = blob((r, r, h / 2), b.base, shape, (0.8, 1.0), 14).translate((0, 0, h / 2 + leaf * 0.6))
     sepals = [_leaf(b, (0, 0, leaf * 0.6), r * 0.95, k * math.pi / 3 + 0.2, -4) for k in range(6)]
     hat = lathe([(0, 0), (r * 0.6, 0), (r * 0.7, leaf), (0, leaf)], b.tile(LEAF), 16)
-    collision = [upright(r * 0.62, 0, leaf), ellipsoid((r * 0.95, r * 0.95, h * 0.36), (0, 0, leaf + h * 0.34))]
+    collision = [upright(r * 0.62, 0, leaf), ellipsoid((r * 0.9, r * 0.9, h * 0.36), (0, 0, leaf + h * 0.34))]
     collision.append(ellipsoid((r * 0.6, r * 0.6, h * 0.3), (0, 0, z - h * 0.32)))
     return Draft(flatten_base(stack(hat, body, *sepals), 0.0008), collision, {"grasp": grip((0, 0, z * 0.42), y)})
 
@@ -261,11 +272,24 @@ def eggplant(b: Brief) -> Draft:
     green = b.tile((84, 128, 62))
     body = tube(path, radii, b.base, 18)
     end = path[-1]
-    cap = tube([end - (x * 0.07, 0, -0.001), end + (x * 0.01, 0, 0), end + (x * 0.06, 0, 0), end + (x * 0.18, 0, z * 0.08)], np.array([0.24, 0.2, 0.07, 0.06]) * z, green, 10)
+    cap = tube(
+        [end - (x * 0.07, 0, -0.001), end + (x * 0.01, 0, 0), end + (x * 0.06, 0, 0), end + (x * 0.18, 0, z * 0.08)],
+        np.array([0.24, 0.2, 0.07, 0.06]) * z,
+        green,
+        10,
+    )
     body = flatten_base(stack(body, cap), z * 0.04)
     k = int(radii.argmax())
-    collision = [foot(x * 0.14, y * 0.2, 0.004, float(path[k, 0])), ellipsoid((x * 0.3, y / 2, z / 2 - LIFT), (float(path[k, 0]) + x * 0.04, 0, z / 2 + LIFT))]
-    tail = Geom(type="capsule", size=(z * 0.2, x * 0.18), pos=(x * 0.2, 0, z * 0.24), quat=(math.sqrt(0.5), 0, math.sqrt(0.5), 0))
+    collision = [
+        foot(x * 0.14, y * 0.2, 0.004, float(path[k, 0])),
+        ellipsoid((x * 0.3, y / 2, z / 2 - LIFT), (float(path[k, 0]) + x * 0.04, 0, z / 2 + LIFT)),
+    ]
+    tail = Geom(
+        type="capsule",
+        size=(z * 0.2, x * 0.18),
+        pos=(x * 0.2, 0, z * 0.24),
+        quat=(math.sqrt(0.5), 0, math.sqrt(0.5), 0),
+    )
     return Draft(body, [*collision, tail], {"grasp": grip((float(path[k, 0]), 0, z / 2), y)})
 
 
@@ -281,8 +305,14 @@ def onion(b: Brief) -> Draft:
         return points
 
     body = flatten_base(blob((r, r, z * 0.42), b.base, shape, (0.95, 1.0), 16), z * 0.03)
-    tuft = lathe([(0, z * 0.8), (r * 0.22, z * 0.8), (r * 0.12, z * 0.97), (r * 0.16, z), (0, z)], b.tile((206, 172, 116)), 10)
-    collision = [foot(r * 0.4, r * 0.4, 0.004), ellipsoid((r, r, z * 0.41), (0, 0, z * 0.41 + LIFT)), upright(r * 0.2, z * 0.7, z * 0.97)]
+    tuft = lathe(
+        [(0, z * 0.8), (r * 0.22, z * 0.8), (r * 0.12, z * 0.97), (r * 0.16, z), (0, z)], b.tile((206, 172, 116)), 10
+    )
+    collision = [
+        foot(r * 0.4, r * 0.4, 0.004),
+        ellipsoid((r, r, z * 0.41), (0, 0, z * 0.41 + LIFT)),
+        upright(r * 0.2, z * 0.7, z * 0.97),
+    ]
     return Draft(stack(body, tuft), collision, {"grasp": grip((0, 0, z * 0.4), y)})
 
 
@@ -295,7 +325,9 @@ def bread(b: Brief) -> Draft:
     count = int(b.vary(3, 5))
     lean = b.vary(-25, 25)
     slash = blob((x * 0.028, y * 0.3, z * 0.05), pale, rows=6, segments=12)
-    cuts = [slash.rotate((0, 0, lean)).translate((x * (k / (count - 1) - 0.5) * 0.6, 0, z * 0.98)) for k in range(count)]
+    cuts = [
+        slash.rotate((0, 0, lean)).translate((x * (k / (count - 1) - 0.5) * 0.6, 0, z * 0.98)) for k in range(count)
+    ]
     collision = [
         foot(x * 0.36, y * 0.34, 0.004),
         Geom(type="box", size=(x * 0.4, y * 0.42, z * 0.3), pos=(0, 0, z * 0.3 + LIFT)),
@@ -315,7 +347,7 @@ def ball(b: Brief) -> Draft:
     regions = [b.base if abs(k - 6.5) > 1 else (line if kinds < 0.5 else other) for k in range(14)]
     if kinds > 0.7:
         regions[0] = regions[1] = regions[12] = regions[13] = line
-    body = lathe(profile, regions, 28).rotate((b.vary(15, 40), b.vary(-20, 20), 0))
+    body = lathe(profile, regions, 28).translate((0, 0, -r)).rotate((b.vary(15, 40), b.vary(-20, 20), 0))
     return Draft(flatten_base(body, z * 0.035), _resting(b, r * 0.42, r * 0.42))
 
 
@@ -331,7 +363,9 @@ def duck(b: Brief) -> Draft:
     body = blob((x * 0.46, y / 2, z * 0.32), b.base, shape, (0.85, 0.9), 12, 22).translate((-x * 0.03, 0, z * 0.3))
     at = np.array([x * 0.2, 0, z - head_r])
     head = blob((head_r,) * 3, b.base, rows=10, segments=18).translate(at)
-    bill = blob((x * 0.14, y * 0.13, z * 0.045), b.tile((240, 130, 30)), rows=6, segments=12).translate(at + (head_r, 0, -head_r * 0.15))
+    bill = blob((x * 0.14, y * 0.13, z * 0.045), b.tile((240, 130, 30)), rows=6, segments=12).translate(
+        at + (head_r, 0, -head_r * 0.15)
+    )
     dark = b.tile((24, 22, 22))
     eye = blob((head_r * 0.17,) * 3, dark, rows=4, segments=8)
     eyes = [eye.translate(at + (head_r * 0.72, s * head_r * 0.55, head_r * 0.4)) for s in (-1, 1)]
@@ -349,19 +383,45 @@ def cactus(b: Brief) -> Draft:
     r, pot_h = y / 2, z * b.vary(0.34, 0.4)
     clay = b.tile((188, 102, 66))
     rim = pot_h * 0.72
-    pot = lathe([(0, 0), (r * 0.7, 0), (r * 0.86, rim), (r, rim), (r, pot_h), (r * 0.86, pot_h), (r * 0.84, pot_h - 0.003), (0, pot_h - 0.003)], [clay] * 6 + [b.tile((84, 62, 44))], 24)
+    pot = lathe(
+        [
+            (0, 0),
+            (r * 0.7, 0),
+            (r * 0.86, rim),
+            (r, rim),
+            (r, pot_h),
+            (r * 0.86, pot_h),
+            (r * 0.84, pot_h - 0.003),
+            (0, pot_h - 0.003),
+        ],
+        [clay] * 6 + [b.tile((84, 62, 44))],
+        24,
+    )
     ribs = int(b.vary(7, 10))
 
     def shape(points: Array, turn: Array) -> Array:
         points[..., :2] *= 1 + 0.08 * np.cos(ribs * turn[..., None])
         return points
 
-    trunk = blob((r * 0.46, r * 0.46, (z - pot_h) / 2 + 0.004), b.base, shape, (0.6, 1.0), 10, 20).translate((0, 0, (z + pot_h) / 2 - 0.004))
+    trunk = blob((r * 0.46, r * 0.46, (z - pot_h) / 2 + 0.004), b.base, shape, (0.6, 1.0), 10, 20).translate(
+        (0, 0, (z + pot_h) / 2 - 0.004)
+    )
     arms = []
     for side, level in ((-1, b.vary(0.4, 0.55)), (1, b.vary(0.25, 0.5))):
         start = pot_h + (z - pot_h) * level
-        line = bend([(0, 0, start), (side * (x / 2 - 0.007), 0, start), (side * (x / 2 - 0.005), 0, start + (z - pot_h) * 0.32)], 7)
+        line = bend(
+            [
+                (0, 0, start),
+                (side * (x / 2 - 0.007), 0, start),
+                (side * (x / 2 - 0.005), 0, start + (z - pot_h) * 0.32),
+            ],
+            7,
+        )
         arms.append(tube(line, np.array([1, 1, 1, 1, 1, 0.9, 0.4]) * r * 0.2, b.base, 8))
     flower = blob((0.005, 0.005, 0.003), b.tile((232, 92, 140)), rows=4, segments=8).translate((0, 0, z - 0.002))
     collision = [upright(r * 0.74, 0, rim), upright(r * 0.98, rim, pot_h), upright(r * 0.44, pot_h, z * 0.96)]
-    return Draft(stack(pot, trunk, *arms, flower), collision, {"grasp": grip((0, 0, pot_h * 0.85), y), "top": Site(pos=(0, 0, z), size=(0.002, 0.002, 0.001))})
+    return Draft(
+        stack(pot, trunk, *arms, flower),
+        collision,
+        {"grasp": grip((0, 0, pot_h * 0.85), y), "top": Site(pos=(0, 0, z), size=(0.002, 0.002, 0.001))},
+    )

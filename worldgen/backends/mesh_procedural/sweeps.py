@@ -22,7 +22,7 @@ def _lying(path: ArrayLike, radii: Array) -> Array:
 
 def _rest(path: Array, radii: Array, links: int, at: tuple[int, ...]) -> list[Geom]:
     """Return capsules along a lying path on small flat feet at some of its points."""
-    return [*chain(path, radii - LIFT, links, ground=True), *feet(path, radii * 0.35, at, 0.003)]
+    return [*chain(path, radii - LIFT, links, ground=True), *feet(path, radii * 0.45, at, 0.003)]
 
 
 def banana(b: Brief) -> Draft:
@@ -70,7 +70,9 @@ def chili(b: Brief) -> Draft:
     radii = fat * (0.1 + 0.9 * np.sin(np.clip(along * b.vary(1.8, 2.1), 0, np.pi / 2)))
     radii[-1] = fat * 0.55
     sag = y - 2 * fat
-    path = bend([(-x / 2, sag * 0.6, 0), (-x * 0.2, -sag * 0.3, 0), (x * 0.12, -sag * 0.4, 0), (x * 0.32, sag * 0.1, 0)], 12)
+    path = bend(
+        [(-x / 2, sag * 0.6, 0), (-x * 0.2, -sag * 0.3, 0), (x * 0.12, -sag * 0.4, 0), (x * 0.32, sag * 0.1, 0)], 12
+    )
     path = _lying(path, radii)
     green = b.tile((72, 128, 48))
     end = path[-1]
@@ -85,12 +87,14 @@ def sausage(b: Brief) -> Draft:
     fat = z / 2
     sag = (y - 2 * fat) * b.vary(0.8, 1.0)
     half = x / 2 - 0.003
-    path = bend([(-half, sag * 0.5, 0), (-half * 0.5, -sag * 0.3, 0), (half * 0.5, -sag * 0.3, 0), (half, sag * 0.5, 0)], 15)
+    path = bend(
+        [(-half, sag * 0.5, 0), (-half * 0.5, -sag * 0.3, 0), (half * 0.5, -sag * 0.3, 0), (half, sag * 0.5, 0)], 15
+    )
     radii = fat * np.clip(1 - np.abs(np.linspace(-1, 1, 15)) ** 6, 0.12, 1)
     radii[[1, -2]] = fat * 0.78
     path[:, 2] = fat
     body = flatten_base(tube(path, radii, b.base, 16), z * 0.03)
-    return Draft(body, _rest(path[1:-1], radii[1:-1], 3, (2, 6, 10)))
+    return Draft(body, _rest(path[1:-1], radii[1:-1], 3, (1, 6, 11)))
 
 
 def cucumber(b: Brief) -> Draft:
@@ -122,7 +126,7 @@ def croissant(b: Brief) -> Draft:
     body = flatten_base(tube(path, radii, regions, 12), z * 0.12)
     path[:, 2] -= path[:, 2].min() - fat * 0.85
     middle = float(path[count // 2, 1])
-    return Draft(body, _rest(path[2:-2], radii[2:-2] * 0.95, 4, (3, 8, 13)), {"grasp": grip((0, middle, fat), 2 * fat)})
+    return Draft(body, _rest(path[2:-2], radii[2:-2] * 0.95, 4, (1, 8, 15)), {"grasp": grip((0, middle, fat), 2 * fat)})
 
 
 def _turn(count: int) -> Array:
@@ -154,7 +158,9 @@ def donut(b: Brief) -> Draft:
         grains = [(250, 246, 236), (244, 204, 60), (70, 170, 190)]
         for k in range(9):
             angle, out = k * 0.7 + b.vary(0, 0.3), x / 2 - radius * b.vary(0.75, 1.25)
-            grain = blob((0.0035, 0.0012, 0.0012), b.tile(grains[k % 3]), rows=2, segments=6).rotate((0, 0, b.vary(0, 180)))
+            grain = blob((0.0035, 0.0012, 0.0012), b.tile(grains[k % 3]), rows=2, segments=6).rotate(
+                (0, 0, b.vary(0, 180))
+            )
             parts.append(grain.translate((out * math.cos(angle), out * math.sin(angle), z * 0.99)))
     hold = Site(pos=(0, -y / 2 + radius, radius), quat=grip((0, 0, 0), 1).quat, size=(radius, 0.008, 0.008))
     return Draft(stack(*parts), _ring_geoms(x, y, radius * 0.97), {"grasp": hold})
@@ -230,11 +236,17 @@ def magnet(b: Brief) -> Draft:
     bow = y / 2 - thick
     arc = np.linspace(-np.pi / 2, np.pi / 2, 11)
     curve = np.stack([x / 2 - thick - bow + bow * np.cos(arc), bow * np.sin(arc)], 1)
-    tips = np.array([[-x / 2, -bow], [-x / 4, -bow]])
+    tips = np.array([[-x / 2, -bow], [-x * b.vary(0.14, 0.32), -bow]])
     plane = np.concatenate([tips, curve, tips[::-1] * (1, -1)])
     path = np.column_stack([plane, np.full(len(plane), radius)])
     steel = b.tile((190, 194, 198), "brushed")
     body = tube(path, thick, [steel] + [b.base] * 12 + [steel], 8, flat=radius / thick)
-    poles = [rod(path[k] + (0, 0, LIFT), path[k + step] + (0, 0, LIFT), radius - LIFT) for k, step in ((0, 3), (-1, -3))]
-    collision = [*poles, *chain(path[2:-2], radius - LIFT, 4, ground=True), *feet(path, radius * 0.5, (0, 7, 14), 0.003)]
+    poles = [
+        rod(path[k] + (0, 0, LIFT), path[k + step] + (0, 0, LIFT), radius - LIFT) for k, step in ((0, 3), (-1, -3))
+    ]
+    collision = [
+        *poles,
+        *chain(path[2:-2], radius - LIFT, 4, ground=True),
+        *feet(path, radius * 0.5, (1, 7, 13), 0.003),
+    ]
     return Draft(flatten_base(body, radius * 0.06), collision, {"grasp": grip((0, -bow, radius), 2 * thick)})

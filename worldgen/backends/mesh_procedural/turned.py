@@ -36,7 +36,7 @@ def can(b: Brief) -> Draft:
     line = [(0, 0.001), (r * neck * 0.9, 0.001), (r * neck * 0.93, 0), (r * neck, 0.001), (r, z * 0.06), (r, z * 0.94)]
     line += [(r * neck, z * 0.985), (r * neck, z), (r * neck * 0.95, z), (r * neck * 0.92, z - 0.002), (0, z - 0.002)]
     body = lathe(line, [metal] * 4 + [b.base] + [metal] * 5)
-    parts = [body - _core(r - 0.003, 0.004, z - 0.005)]
+    parts = [body - _core(r - 0.0016, 0.0025, z - 0.0042)]
     if b.chance(0.7):
         tab = rounded((r * 0.7, r * 0.4, 0.0015), 0.0004, b.tile(shade(METAL, 0.6)), (r * 0.22, 0, z - 0.0015))
         parts.append(tab)
@@ -55,12 +55,21 @@ def bottle(b: Brief) -> Draft:
     line += [(r * 1.004, shoulder * 0.84), (r, shoulder * 0.845), (r, shoulder * 0.95)]
     regions = [b.base] * 4 + [belt] + [b.base] * 2
     for s in np.linspace(0.2, 1, 5):
-        line.append((neck + (r - neck) * math.cos(s * math.pi / 2) ** power, shoulder * 0.95 + (cap * 0.93 - shoulder * 0.95) * s))
+        line.append(
+            (
+                neck + (r - neck) * math.cos(s * math.pi / 2) ** power,
+                shoulder * 0.95 + (cap * 0.93 - shoulder * 0.95) * s,
+            )
+        )
         regions.append(b.base)
     line += [(neck, cap), (neck * 1.18, cap), (neck * 1.18, z * 0.99), (neck * 1.05, z), (0, z)]
     regions += [b.base] + [capped] * 4
     body = lathe(line, regions, 28)
-    collision = [upright(r, 0, shoulder), upright((r + neck) / 2, shoulder, (shoulder + cap) / 2), upright(neck * 1.1, shoulder, z)]
+    collision = [
+        upright(r, 0, shoulder),
+        upright((r + neck) / 2, shoulder, (shoulder + cap) / 2),
+        upright(neck * 1.1, shoulder, z),
+    ]
     hold = grip((0, 0, shoulder * 0.75), 2 * r)
     return Draft(body - _core(r - 0.004, 0.006, shoulder * 0.9), collision, {"grasp": hold, "top": _flat(neck, z)})
 
@@ -93,7 +102,16 @@ def jar(b: Brief) -> Draft:
     label = b.tile((244, 238, 224), "label", mix(b.colour, (60, 40, 30), 0.5))
     top = b.tile(b.contrast, "checks" if b.chance(0.5) else "brushed", shade(b.contrast, 0.7))
     belt = label if b.spec.pattern == "plain" else b.base
-    line = [(0, 0), (r * 0.88, 0), (r, z * 0.06), (r, z * 0.16), (r * 1.005, z * 0.161), (r * 1.005, z * 0.52), (r, z * 0.53), (r, lid * 0.86)]
+    line = [
+        (0, 0),
+        (r * 0.88, 0),
+        (r, z * 0.06),
+        (r, z * 0.16),
+        (r * 1.005, z * 0.161),
+        (r * 1.005, z * 0.52),
+        (r, z * 0.53),
+        (r, lid * 0.86),
+    ]
     line += [(r * 0.86, lid), (r * 0.96, lid + 0.001), (r * 0.97, z * 0.98), (r * 0.93, z), (0, z)]
     body = lathe(line, [b.base] * 4 + [belt] + [b.base] * 3 + [top] * 4)
     collision = [upright(r, 0, lid), upright(r * 0.96, lid, z)]
@@ -105,9 +123,19 @@ def candle(b: Brief) -> Draft:
     x, _, z = b.size
     r, wick = x / 2, b.vary(0.008, 0.012)
     height, dip = z - wick, b.vary(0.002, 0.005)
-    line = [(0, 0), (r * 0.98, 0), (r, 0.002), (r, height - 0.003), (r * 0.94, height), (r * 0.8, height - dip * 0.6), (0, height - dip)]
+    line = [
+        (0, 0),
+        (r * 0.98, 0),
+        (r, 0.002),
+        (r, height - 0.003),
+        (r * 0.94, height),
+        (r * 0.8, height - dip * 0.6),
+        (0, height - dip),
+    ]
     body = lathe(line, b.base)
-    string = lathe([(0, height - dip - 0.002), (0.0016, height - dip - 0.002), (0.0013, z), (0, z)], b.tile((42, 36, 32)), 8)
+    string = lathe(
+        [(0, height - dip - 0.002), (0.0016, height - dip - 0.002), (0.0013, z), (0, z)], b.tile((42, 36, 32)), 8
+    )
     return Draft(stack(body, string), [upright(r, 0, height)], {"grasp": grip((0, 0, height * 0.6), 2 * r)})
 
 
@@ -116,26 +144,60 @@ def shaker(b: Brief) -> Draft:
     x, _, z = b.size
     r, cap, waist = x / 2, z * b.vary(0.66, 0.74), b.vary(0.74, 0.88)
     metal = b.tile(METAL, "brushed", (220, 222, 226))
-    line = [(0, 0), (r * 0.93, 0), (r, z * 0.05), (r * waist, cap * 0.6), (r * waist, cap), (r * waist * 1.08, cap), (r * waist * 1.08, cap + 0.004)]
+    line = [
+        (0, 0),
+        (r * 0.93, 0),
+        (r, z * 0.05),
+        (r * waist, cap * 0.6),
+        (r * waist, cap),
+        (r * waist * 1.08, cap),
+        (r * waist * 1.08, cap + 0.004),
+    ]
     line += [(r * waist * 0.96, z * 0.88), (r * waist * 0.66, z * 0.96), (r * waist * 0.3, z * 0.995), (0, z)]
     body = lathe(line, [b.base] * 4 + [metal] * 6)
     dark = b.tile((40, 40, 42))
     holes = [lathe([(0, z * 0.9), (0.0017, z * 0.9), (0.0017, z * 1.02), (0, z * 1.02)], dark, 6)]
     hub = holes[0]
-    ring = [hub.translate((r * 0.38 * math.cos(a), r * 0.38 * math.sin(a), -z * 0.02)) for a in np.arange(5) * 2 * np.pi / 5]
+    ring = [
+        hub.translate((r * 0.38 * math.cos(a), r * 0.38 * math.sin(a), -z * 0.02)) for a in np.arange(5) * 2 * np.pi / 5
+    ]
     collision = [upright(r * 0.96, 0, cap * 0.3), upright(r * waist * 1.02, cap * 0.3, z * 0.95)]
-    return Draft(body - stack(hub, *ring), collision)
+    return Draft(body - stack(hub, *ring, _core(r * waist - 0.004, 0.004, cap * 0.95)), collision)
 
 
 def grinder(b: Brief) -> Draft:
     """A turned pepper mill with a knob."""
     x, _, z = b.size
     r, waist, head = x / 2, b.vary(0.5, 0.66), b.vary(0.8, 0.95)
-    profile = [(0.0, 0.0), (0.98, 0.0), (1.0, 0.1), (0.92, 0.16), (waist, 0.4), (waist * 1.05, 0.52), (0.8, 0.6), (0.82, 0.63), (0.6, 0.65)]
-    profile += [(0.62, 0.66), (head, 0.74), (head * 0.85, 0.84), (0.42, 0.9), (0.3, 0.92), (0.36, 0.95), (0.24, 0.99), (0.0, 1.0)]
+    profile = [
+        (0.0, 0.0),
+        (0.98, 0.0),
+        (1.0, 0.1),
+        (0.92, 0.16),
+        (waist, 0.4),
+        (waist * 1.05, 0.52),
+        (0.8, 0.6),
+        (0.82, 0.63),
+        (0.6, 0.65),
+    ]
+    profile += [
+        (0.62, 0.66),
+        (head, 0.74),
+        (head * 0.85, 0.84),
+        (0.42, 0.9),
+        (0.3, 0.92),
+        (0.36, 0.95),
+        (0.24, 0.99),
+        (0.0, 1.0),
+    ]
     metal = b.tile(METAL, "brushed", (220, 222, 226))
     body = lathe([(p * r, h * z) for p, h in profile], [b.base] * 8 + [metal] * 2 + [b.base] * 3 + [metal] * 3, 28)
-    collision = [upright(r * 0.97, 0, z * 0.2), upright(r * (waist + 0.1), z * 0.2, z * 0.6), upright(r * head * 0.92, z * 0.6, z * 0.88), upright(r * 0.32, z * 0.88, z)]
+    collision = [
+        upright(r * 0.97, 0, z * 0.2),
+        upright(r * (waist + 0.1), z * 0.2, z * 0.6),
+        upright(r * head * 0.92, z * 0.6, z * 0.88),
+        upright(r * 0.32, z * 0.88, z),
+    ]
     return Draft(body, collision)
 
 
@@ -144,13 +206,29 @@ def pawn(b: Brief) -> Draft:
     x, _, z = b.size
     r, ball = x / 2, b.vary(0.46, 0.58)
     waist = b.vary(0.3, 0.42)
-    profile = [(0.0, 0.0), (0.98, 0.0), (1.0, 0.06), (0.9, 0.13), (0.66, 0.2), (0.62, 0.25), (waist, 0.45), (waist * 0.9, 0.6), (0.55, 0.63), (0.58, 0.66), (0.3, 0.68)]
+    profile = [
+        (0.0, 0.0),
+        (0.98, 0.0),
+        (1.0, 0.06),
+        (0.9, 0.13),
+        (0.66, 0.2),
+        (0.62, 0.25),
+        (waist, 0.45),
+        (waist * 0.9, 0.6),
+        (0.55, 0.63),
+        (0.58, 0.66),
+        (0.3, 0.68),
+    ]
     for s in np.linspace(-0.75, 0.97, 7):
         profile.append((ball * math.sqrt(1 - s * s), 0.82 + 0.18 * s))
     profile.append((0.0, 1.0))
     felt = b.tile((52, 92, 64))
     body = lathe([(p * r, h * z) for p, h in profile], [felt] + [b.base] * (len(profile) - 2), 28)
-    collision = [upright(r * 0.97, 0, z * 0.14), upright(r * 0.5, z * 0.14, z * 0.66), Geom(type="sphere", size=(ball * r,), pos=(0, 0, z - ball * r))]
+    collision = [
+        upright(r * 0.97, 0, z * 0.14),
+        upright(r * 0.5, z * 0.14, z * 0.66),
+        Geom(type="sphere", size=(ball * r,), pos=(0, 0, z - ball * r)),
+    ]
     return Draft(body, collision)
 
 
@@ -165,7 +243,11 @@ def bulb(b: Brief) -> Draft:
         line.append((max(r * math.sqrt(1 - s * s), foot_r * 1.05), centre + r * s))
     line.append((0, z))
     body = lathe(line, [b.tile((46, 46, 48))] + [metal] * 2 + [b.base] * (len(line) - 4), 28)
-    collision = [upright(foot_r, 0, screw), Geom(type="sphere", size=(r,), pos=(0, 0, centre)), upright(foot_r * 1.1, screw, centre)]
+    collision = [
+        upright(foot_r, 0, screw),
+        Geom(type="sphere", size=(r,), pos=(0, 0, centre)),
+        upright(foot_r * 1.1, screw, centre),
+    ]
     core = blob((r - 0.003,) * 3, _NOWHERE, rows=6, segments=10).translate((0, 0, centre))
     return Draft(body - core, collision, {"grasp": grip((0, 0, centre), 2 * r)})
 
@@ -185,7 +267,11 @@ def cupcake(b: Brief) -> Draft:
     line.append((0, peak))
     body = lathe(line, [paper] * 2 + [b.base] * (len(line) - 3), 28)
     top = blob((cherry,) * 3, b.tile((196, 28, 40)), rows=6, segments=12).translate((0, 0, peak))
-    collision = [upright(r * 0.68, 0, rim * 0.5), upright(r * 0.86, rim * 0.5, rim), upright(r * 0.97, rim, rim + (peak - rim) * 0.33)]
+    collision = [
+        upright(r * 0.68, 0, rim * 0.5),
+        upright(r * 0.86, rim * 0.5, rim),
+        upright(r * 0.97, rim, rim + (peak - rim) * 0.33),
+    ]
     collision += [upright(r * 0.68, rim, rim + (peak - rim) * 0.7), upright(r * 0.4, rim, peak)]
     return Draft(stack(body, top), collision, {"grasp": grip((0, 0, rim), 2 * r)})
 
@@ -195,14 +281,25 @@ def mushroom(b: Brief) -> Draft:
     x, _, z = b.size
     r, stem, edge = x / 2, b.vary(0.42, 0.56), b.vary(0.45, 0.56)
     pale, gills = b.tile((238, 228, 206)), b.tile((206, 178, 146))
-    line = [(0, 0), (r * stem * 1.05, 0), (r * stem * 1.15, z * 0.08), (r * stem * 0.9, z * edge), (r * 0.9, z * (edge - 0.04)), (r, z * (edge + 0.03))]
+    line = [
+        (0, 0),
+        (r * stem * 1.05, 0),
+        (r * stem * 1.15, z * 0.08),
+        (r * stem * 0.9, z * edge),
+        (r * 0.9, z * (edge - 0.04)),
+        (r, z * (edge + 0.03)),
+    ]
     regions = [pale] * 3 + [gills] + [b.base]
     for s in np.linspace(0.25, 0.92, 5):
         line.append((r * math.cos(s * math.pi / 2), z * (edge + 0.03 + (0.97 - edge) * math.sin(s * math.pi / 2))))
         regions.append(b.base)
     line.append((0, z))
     body = lathe(line, [*regions, b.base], 28)
-    collision = [upright(r * stem * 1.05, 0, z * edge), upright(r * 0.96, z * (edge - 0.03), z * (edge + 0.26)), upright(r * 0.66, z * edge, z * 0.94)]
+    collision = [
+        upright(r * stem * 1.05, 0, z * edge),
+        upright(r * 0.96, z * (edge - 0.03), z * (edge + 0.26)),
+        upright(r * 0.66, z * edge, z * 0.94),
+    ]
     return Draft(body, collision, {"grasp": grip((0, 0, z * (edge + 0.1)), 2 * r)})
 
 
@@ -214,9 +311,20 @@ def bell(b: Brief) -> Draft:
     dark = b.tile(shade(b.colour, 0.45))
     grip_r, wood = r * b.vary(0.24, 0.3), b.tile((112, 72, 42), "wood")
     line = [(0.0, crown * 0.7), (r * 0.5, crown * 0.68), (r * 0.86, 0.0), *[(r * p, crown * h) for p, h in shape]]
-    handle = [(grip_r * 0.6, crown * 1.01), (grip_r * 0.7, crown * 1.1), (grip_r, crown + (z - crown) * 0.6), (grip_r * 0.9, z * 0.94), (grip_r * 0.4, z * 0.995), (0.0, z)]
+    handle = [
+        (grip_r * 0.6, crown * 1.01),
+        (grip_r * 0.7, crown * 1.1),
+        (grip_r, crown + (z - crown) * 0.6),
+        (grip_r * 0.9, z * 0.94),
+        (grip_r * 0.4, z * 0.995),
+        (0.0, z),
+    ]
     body = lathe(line + handle, [dark] * 2 + [b.base] * len(shape) + [wood] * len(handle), 28)
-    collision = [upright(r * 0.98, 0, crown * 0.25), upright(r * 0.74, 0.003, crown * 0.9), upright(grip_r * 0.9, crown * 0.9, z)]
+    collision = [
+        upright(r * 0.98, 0, crown * 0.25),
+        upright(r * 0.74, 0.003, crown * 0.9),
+        upright(grip_r * 0.9, crown * 0.9, z),
+    ]
     return Draft(body, collision, {"grasp": grip((0, 0, crown + (z - crown) * 0.5), grip_r * 2)})
 
 
@@ -228,14 +336,36 @@ def hourglass(b: Brief) -> Draft:
     bulb_r, fill = r * 0.7, b.vary(0.35, 0.65)
     middle = z / 2
     half = middle - disc
-    line = [(0, 0), (r * 0.96, 0), (r, 0.0015), (r, disc), (bulb_r * 0.7, disc), (bulb_r, disc + half * 0.3), (bulb_r * 0.9, disc + half * fill)]
-    line += [(neck, middle - 0.001), (neck, middle + 0.001), (bulb_r * 0.9, middle + half * 0.42), (bulb_r, middle + half * 0.7), (bulb_r * 0.7, z - disc)]
+    line = [
+        (0, 0),
+        (r * 0.96, 0),
+        (r, 0.0015),
+        (r, disc),
+        (bulb_r * 0.7, disc),
+        (bulb_r, disc + half * 0.3),
+        (bulb_r * 0.9, disc + half * fill),
+    ]
+    line += [
+        (neck, middle - 0.001),
+        (neck, middle + 0.001),
+        (bulb_r * 0.9, middle + half * 0.42),
+        (bulb_r, middle + half * 0.7),
+        (bulb_r * 0.7, z - disc),
+    ]
     line += [(r, z - disc), (r, z - 0.0015), (r * 0.96, z), (0, z)]
     body = lathe(line, [b.base] * 4 + [sand] * 2 + [pale] * 2 + [sand] + [pale] * 2 + [b.base] * 4, 24)
     post = lathe([(0, disc / 2), (0.0022, disc / 2), (0.0022, z - disc / 2), (0, z - disc / 2)], b.base, 8)
     turn = b.vary(0, 2)
-    posts = [post.translate((r * 0.84 * math.cos(a), r * 0.84 * math.sin(a), 0)) for a in turn + np.arange(3) * 2 * np.pi / 3]
-    collision = [upright(r, 0, disc), upright(bulb_r, disc, middle * 0.8), upright(bulb_r * 0.5, middle * 0.8, middle * 1.2), upright(bulb_r, middle * 1.2, z - disc), upright(r, z - disc, z)]
+    posts = [
+        post.translate((r * 0.84 * math.cos(a), r * 0.84 * math.sin(a), 0)) for a in turn + np.arange(3) * 2 * np.pi / 3
+    ]
+    collision = [
+        upright(r, 0, disc),
+        upright(bulb_r, disc, middle * 0.8),
+        upright(bulb_r * 0.5, middle * 0.8, middle * 1.2),
+        upright(bulb_r, middle * 1.2, z - disc),
+        upright(r, z - disc, z),
+    ]
     return Draft(stack(body, *posts), collision, {"top": _flat(r, z), "grasp": grip((0, 0, z * 0.72), 2 * r)})
 
 
@@ -244,7 +374,17 @@ def spool(b: Brief) -> Draft:
     x, _, z = b.size
     r, flange, fill = x / 2, z * b.vary(0.12, 0.16), b.vary(0.78, 0.92)
     wood, hole = b.tile((206, 172, 124), "wood"), b.tile((80, 60, 40))
-    line = [(0, 0), (r * 0.97, 0), (r, 0.001), (r, flange * 0.6), (r * fill * 0.96, flange), (r * fill, flange * 1.3), (r * fill, z - flange * 1.3), (r * fill * 0.96, z - flange)]
+    b.dress("brushed", b.colour)
+    line = [
+        (0, 0),
+        (r * 0.97, 0),
+        (r, 0.001),
+        (r, flange * 0.6),
+        (r * fill * 0.96, flange),
+        (r * fill, flange * 1.3),
+        (r * fill, z - flange * 1.3),
+        (r * fill * 0.96, z - flange),
+    ]
     line += [(r, z - flange * 0.6), (r, z - 0.001), (r * 0.97, z), (r * 0.26, z), (r * 0.26, z * 0.7), (0, z * 0.7)]
     body = lathe(line, [wood] * 4 + [b.base] * 3 + [wood] * 4 + [hole] * 2)
     collision = [upright(r, 0, flange), upright(r * fill, flange, z - flange), upright(r, z - flange, z)]
@@ -258,9 +398,28 @@ def cone(b: Brief) -> Draft:
     white, plate = b.tile((240, 240, 236)), 0.005
     low, high = b.vary(0.3, 0.4), b.vary(0.55, 0.68)
     at = lambda s: (r + (tip - r) * s, plate + (z - plate) * s)  # noqa: E731
-    body = lathe([(0, 0.002), (r, 0.002), at(0), at(low), at(high), at(1), (tip * 0.6, z), (tip * 0.6, z - 0.004), (0, z - 0.004)], [b.base, b.base, b.base, white, b.base, b.base, b.tile(shade(b.colour, 0.3)), b.tile(shade(b.colour, 0.3))], 28)
+    body = lathe(
+        [
+            (0, 0.002),
+            (r, 0.002),
+            at(0),
+            at(low),
+            at(high),
+            at(1),
+            (tip * 0.6, z),
+            (tip * 0.6, z - 0.004),
+            (0, z - 0.004),
+        ],
+        [b.base, b.base, b.base, white, b.base, b.base, b.tile(shade(b.colour, 0.3)), b.tile(shade(b.colour, 0.3))],
+        28,
+    )
     slab = prism(rectangle(base, base, 0.006, 3), 0, plate, b.base, 0.0008)
-    collision = [box((-base, -base, 0), (base, base, plate)), upright(r * 0.86, plate, z * 0.35), upright(r * 0.58, z * 0.35, z * 0.68), upright(r * 0.3, z * 0.68, z)]
+    collision = [
+        box((-base, -base, 0), (base, base, plate)),
+        upright(r * 0.86, plate, z * 0.35),
+        upright(r * 0.58, z * 0.35, z * 0.68),
+        upright(r * 0.3, z * 0.68, z),
+    ]
     return Draft(stack(slab, body), collision, {"grasp": grip((0, 0, z * 0.55), r * 1.1)})
 
 
@@ -275,7 +434,11 @@ def barrel(b: Brief) -> Draft:
     regions = [top] + [hoop if k in (1, 3, 6, 8) else b.base for k in range(10)] + [b.base, top, top]
     line = [(0.0, 0.0), *line, (line[-1][0] * 0.9, z), (line[-1][0] * 0.9, z - 0.003), (0.0, z - 0.003)]
     body = lathe(line, regions, 28)
-    collision = [upright(r * (end + 0.04), 0, z * 0.25), upright(r * 0.97, z * 0.25, z * 0.75), upright(r * (end + 0.04), z * 0.75, z)]
+    collision = [
+        upright(r * (end + 0.04), 0, z * 0.25),
+        upright(r * 0.97, z * 0.25, z * 0.75),
+        upright(r * (end + 0.04), z * 0.75, z),
+    ]
     return Draft(body, collision, {"top": _flat(r * end, z - 0.003), "grasp": grip((0, 0, z / 2), 2 * r)})
 
 
@@ -286,16 +449,33 @@ def teapot(b: Brief) -> Draft:
     belly = b.vary(0.4, 0.52)
     line = [(0.0, 0.0), (r * 0.62, 0.0), (r * 0.66, 0.003)]
     for s in np.linspace(0.12, 0.94, 7):
-        line.append((r * (0.55 + 0.45 * math.sin(math.pi * min(1.0, s**math.log(0.5, belly * 1.15))) ** 0.8), rim * s))
+        line.append(
+            (r * (0.55 + 0.45 * math.sin(math.pi * min(1.0, s ** math.log(0.5, belly * 1.15))) ** 0.8), rim * s)
+        )
     lid = b.base if b.chance(0.5) else b.tile(b.contrast)
     knob = r * b.vary(0.15, 0.2)
-    line += [(r * 0.56, rim), (r * 0.54, rim + 0.002), (r * 0.3, z * 0.86), (knob * 0.5, z * 0.88), (knob, z * 0.94), (knob * 0.7, z * 0.99), (0.0, z)]
+    line += [
+        (r * 0.56, rim),
+        (r * 0.54, rim + 0.002),
+        (r * 0.3, z * 0.86),
+        (knob * 0.5, z * 0.88),
+        (knob, z * 0.94),
+        (knob * 0.7, z * 0.99),
+        (0.0, z),
+    ]
     body = lathe(line, [b.base] * (len(line) - 7) + [lid] * 6, 28)
     back, front = -x / 2 + 0.003, x / 2
     spout = bend([(r * 0.7, 0, z * 0.3), (r + (front - r) * 0.5, 0, z * 0.42), (front - 0.004, 0, rim)], 7)
-    ear = bend([(-r * 0.85, 0, rim * 0.86), (back * 0.85, 0, rim * 0.95), (back, 0, rim * 0.6), (-r * 0.8, 0, rim * 0.3)], 9)
+    ear = bend(
+        [(-r * 0.85, 0, rim * 0.86), (back * 0.85, 0, rim * 0.95), (back, 0, rim * 0.6), (-r * 0.8, 0, rim * 0.3)], 9
+    )
     spout_mesh = tube(spout, np.linspace(0.3, 0.14, 7) * r, b.base, 10, ends=b.tile(shade(b.colour, 0.4)))
-    collision = [foot(r * 0.44, r * 0.44, 0.004), upright(r * 0.75, 0.002, rim * 0.3), upright(r * 0.96, rim * 0.25, rim * 0.75), upright(r * 0.62, rim * 0.7, z * 0.9)]
+    collision = [
+        foot(r * 0.44, r * 0.44, 0.004),
+        upright(r * 0.75, 0.002, rim * 0.3),
+        upright(r * 0.96, rim * 0.25, rim * 0.75),
+        upright(r * 0.62, rim * 0.7, z * 0.9),
+    ]
     collision += [rod(spout[0], spout[-1], r * 0.17), *chain(ear, 0.003, 3)]
     pot = stack(body, spout_mesh, tube(ear, 0.0032, b.base, 8))
     core = blob((r * 0.8, r * 0.8, rim * 0.36), _NOWHERE, rows=6, segments=10).translate((0, 0, rim * 0.48))

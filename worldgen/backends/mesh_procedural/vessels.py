@@ -36,7 +36,7 @@ def _cavity(radius: float, floor: float, height: float) -> Site:
 
 def _pinch(radius: float, thickness: float, height: float) -> Site:
     """Return a grip on the rim of a vessel too wide to be held across: on its -y side, fingers along y."""
-    return grip((0.0, -(radius - thickness / 2), height - 0.012), thickness)
+    return grip((0.0, -(radius - thickness / 2), max(height - 0.012, height / 2)), thickness)
 
 
 def _round_sites(radius: float, inner: float, floor: float, height: float, thickness: float) -> dict[str, Site]:
@@ -78,7 +78,12 @@ def cup(b: Brief) -> Draft:
     low = b.vary(0.62, 0.82)
     ridge = r * b.vary(0.0, 0.03)
     outer = [(r * low * 0.95, 0), (r * low, z * 0.03), (r * (low + 0.55 * (1 - low)), z * 0.55)]
-    outer += [(r * (low + 0.62 * (1 - low)) + ridge, z * 0.6), (r - ridge * 0.5, z * 0.9), (r, z * 0.96), (r, z * 0.985)]
+    outer += [
+        (r * (low + 0.62 * (1 - low)) + ridge, z * 0.6),
+        (r - ridge * 0.5, z * 0.9),
+        (r, z * 0.96),
+        (r, z * 0.985),
+    ]
     body = _cup(outer, t, floor, b.base, b.tile(shade(b.colour, 0.75)))
     collision = [upright(r * low * 0.95, 0, floor), *wall((r * low, RECESS), (r, z), t)]
     return Draft(body, collision, _round_sites(r, r * low - t, floor, z, t))
@@ -107,10 +112,17 @@ def plate(b: Brief) -> Draft:
     flat = r * b.vary(0.58, 0.7)
     foot_r = flat * 0.92
     line = [(0, 0), (foot_r, 0), (flat + 0.004, 0.002), (r, z - 0.002), (r - 0.001, z)]
-    top = [(r - 0.003, z), (r * 0.93, t + (z - t) * 0.72), (flat + (r - flat) * 0.35, t + (z - t) * 0.28), (flat, t), (flat * 0.5, t), (0, t)]
-    rim = b.tile(b.contrast)
+    top = [
+        (r - 0.003, z),
+        (r * 0.93, t + (z - t) * 0.72),
+        (flat + (r - flat) * 0.3, t + (z - t) * 0.2),
+        (flat * 0.97, t),
+        (flat * 0.5, t),
+        (0, t),
+    ]
+    edge, groove = b.tile(b.contrast), b.tile(shade(b.colour, 0.72))
     ringed = b.spec.pattern == "plain" and b.chance(0.6)
-    body = lathe(line + top, [b.base] * 3 + [rim if ringed else b.base] * 3 + [b.base] * 4)
+    body = lathe(line + top, [b.base] * 4 + [edge if ringed else b.base] * 2 + [b.base, groove] + [b.base] * 2)
     collision = [upright(foot_r, 0, t), *wall((flat, RECESS), (r, z), t * 0.8)]
     sites = {"top": Site(pos=(0, 0, t), size=(flat * 0.7, flat * 0.7, 0.001)), "grasp": _pinch(r, t, z)}
     return Draft(body, collision, sites)
@@ -120,7 +132,7 @@ def pot(b: Brief) -> Draft:
     """A flower pot: a cone with a thick collar."""
     x, _, z = b.size
     r, t, floor = x / 2, 0.003, 0.005
-    low, collar, line = b.vary(0.66, 0.76), b.vary(0.68, 0.78), b.vary(0.03, 0.045)
+    low, collar, line = b.vary(0.78, 0.86), b.vary(0.62, 0.76), b.vary(0.03, 0.045)
     outer = [(r * low, 0), (r * (1 - line), z * collar), (r, z * collar + 0.001), (r, z * 0.98)]
     soil = b.tile(shade(b.colour, 0.6))
     body = _cup(outer, t + r * line, floor, b.base, soil)
@@ -133,12 +145,14 @@ def bucket(b: Brief) -> Draft:
     """A pail with a bail handle folded down to one side."""
     x, y, z = b.size
     r, t, floor = y / 2 * 0.97, 0.003, 0.005
-    low = b.vary(0.72, 0.82)
+    low = b.vary(0.82, 0.9)
     outer = [(r * low, 0), (r * (low + (1 - low) * 0.9), z * 0.88), (r, z * 0.89), (r, z * 0.98)]
     body = _cup(outer, t, floor, b.base, b.tile(shade(b.colour, 0.75)))
     turn = np.linspace(-np.pi / 2, np.pi / 2, 13)
     reach = x - r - r * 0.98
-    path = np.stack([np.cos(turn) * (r * 0.98 + reach - 0.004), np.sin(turn) * (r + 0.002), z * (0.9 - 0.3 * np.cos(turn))], 1)
+    path = np.stack(
+        [np.cos(turn) * (r * 0.98 + reach - 0.004), np.sin(turn) * (r + 0.002), z * (0.9 - 0.3 * np.cos(turn))], 1
+    )
     wire = tube(path, 0.0024, b.tile(shade(b.contrast, 0.9)), 8)
     collision = [upright(r * low, 0, floor), *wall((r * low, RECESS), (r, z), t)]
     return Draft(stack(body, wire), collision, _round_sites(r, r * low - t, floor, z, t))
@@ -156,7 +170,11 @@ def pan(b: Brief) -> Draft:
     path = bend([(r - 0.004, 0, height * 0.75), (r + length * 0.4, 0, z - 0.007), (r + length, 0, z - 0.006)], 7)
     grip_region = b.tile((50, 48, 46) if sum(b.colour) > 250 else (120, 84, 52))
     stick = tube(path, np.array([0.75, 0.8, 1, 1, 1, 1, 0.8]) * half, grip_region, 10, flat=0.6)
-    collision = [upright(r * low, 0, floor), *wall((r * low, RECESS), (r, height), t), rod(path[0], path[-1], half * 0.6)]
+    collision = [
+        upright(r * low, 0, floor),
+        *wall((r * low, RECESS), (r, height), t),
+        rod(path[0], path[-1], half * 0.6),
+    ]
     sites = _round_sites(r, r * low - t, floor, height, t)
     sites["grasp"] = grip((r + length * 0.6, 0, z - 0.006), half * 2)
     return Draft(stack(body, stick), collision, sites)
@@ -168,7 +186,15 @@ def coaster(b: Brief) -> Draft:
     r = x / 2
     edge, lip = r * b.vary(0.06, 0.1), z * b.vary(0.12, 0.25)
     rim = b.tile(b.contrast) if b.chance(0.5) else b.base
-    line = [(0.0, 0.0), (r * 0.98, 0), (r, z * 0.2), (r, z * 0.9), (r - edge * 0.3, z), (r - edge, z), (r - edge * 1.2, z - lip)]
+    line = [
+        (0.0, 0.0),
+        (r * 0.98, 0),
+        (r, z * 0.2),
+        (r, z * 0.9),
+        (r - edge * 0.3, z),
+        (r - edge, z),
+        (r - edge * 1.2, z - lip),
+    ]
     line += [(r * 0.5, z - lip), (0, z - lip)]
     body = lathe(line, [b.base, rim, rim, rim, rim, rim, b.base, b.base])
     half = (r - edge * 1.3) / math.sqrt(2)
@@ -183,12 +209,31 @@ def stand(b: Brief) -> Draft:
     base, stem = r * b.vary(0.55, 0.68), r * b.vary(0.1, 0.16)
     knob = stem * b.vary(1.2, 2.0)
     rise = z - t - 0.004
-    line = [(0, 0), (base, 0), (base * 0.97, 0.004), (stem * 1.6, rise * 0.25), (stem, rise * 0.45), (knob, rise * 0.6), (stem, rise * 0.75)]
-    line += [(stem * 2.2, rise), (r * 0.97, rise + 0.001), (r, z), (r * 0.96, z), (r * 0.93, z - 0.003), (r * 0.4, z - 0.003), (0, z - 0.003)]
+    line = [
+        (0, 0),
+        (base, 0),
+        (base * 0.97, 0.004),
+        (stem * 1.6, rise * 0.25),
+        (stem, rise * 0.45),
+        (knob, rise * 0.6),
+        (stem, rise * 0.75),
+    ]
+    line += [
+        (stem * 2.2, rise),
+        (r * 0.97, rise + 0.001),
+        (r, z),
+        (r * 0.96, z),
+        (r * 0.93, z - 0.003),
+        (r * 0.4, z - 0.003),
+        (0, z - 0.003),
+    ]
     body = lathe(line, b.base)
     collision = [upright(base, 0, 0.006), upright(stem * 1.4, 0.006, rise), upright(r, rise, z - 0.003)]
     half = r * 0.9 / math.sqrt(2)
-    sites = {"top": Site(pos=(0, 0, z - 0.003), size=(half, half, 0.001)), "grasp": grip((0, 0, rise * 0.55), stem * 2.4)}
+    sites = {
+        "top": Site(pos=(0, 0, z - 0.003), size=(half, half, 0.001)),
+        "grasp": grip((0, 0, rise * 0.55), stem * 2.4),
+    }
     return Draft(body, collision, sites)
 
 
@@ -208,7 +253,10 @@ def goblet(b: Brief) -> Draft:
     middle = start + (z - start) * 0.3
     collision: list[Geom] = [upright(base, 0, 0.004), upright(stem * 1.2, 0.004, start + 0.004)]
     collision += wall((r * 0.4, start), (r, middle), t, 8) + wall((r, middle), (r * belly, z), t, 8)
-    sites = {"inside": _cavity(r * 0.8, start + 0.006, z), "bottom": Site(pos=(0, 0, 0), size=(base * 0.6, base * 0.6, 0.001))}
+    sites = {
+        "inside": _cavity(r * 0.8, start + 0.006, z),
+        "bottom": Site(pos=(0, 0, 0), size=(base * 0.6, base * 0.6, 0.001)),
+    }
     return Draft(body, collision, sites)
 
 
@@ -222,7 +270,11 @@ def funnel(b: Brief) -> Draft:
     rings = [*inner[::-1], *outer[::-1]]
     line = [*rings, rings[0]]
     body = _ring_solid(line, b)
-    collision = [*wall((r, 0.0), (spout * 1.15, shoulder), t, 8), upright(spout * 0.9, shoulder, z)]
+    collision = [
+        *wall((r, RECESS), (spout * 1.15, shoulder), t, 8),
+        *(foot(0.003, 0.003, 0.004, r * 0.9 * math.cos(a), r * 0.9 * math.sin(a)) for a in (0.0, 2.1, 4.2)),
+        upright(spout * 0.9, shoulder, z),
+    ]
     return Draft(body, collision, {"grasp": grip((0, 0, shoulder * 0.8), spout * 2.6)})
 
 
@@ -231,7 +283,10 @@ def _ring_solid(line: Profile, b: Brief) -> Solid:
     half = (len(line) - 1) // 2
     inner, outer = line[:half], line[half : 2 * half][::-1]
     low, high = inner[0][1], inner[-1][1]
-    core = lathe([(0, low - 0.001), (inner[0][0], low - 0.001), *inner, (inner[-1][0], high + 0.001), (0, high + 0.001)], b.tile(shade(b.colour, 0.7)))
+    core = lathe(
+        [(0, low - 0.001), (inner[0][0], low - 0.001), *inner, (inner[-1][0], high + 0.001), (0, high + 0.001)],
+        b.tile(shade(b.colour, 0.7)),
+    )
     return lathe([(0, outer[0][1]), *outer, (0, outer[-1][1])], b.base) - core
 
 
@@ -240,7 +295,15 @@ def candle_holder(b: Brief) -> Draft:
     x, y, z = b.size
     r = y / 2
     socket = r * b.vary(0.34, 0.42)
-    line = [(0, 0), (r * 0.8, 0), (r, 0.007), (r * 0.96, 0.008), (r * 0.75, 0.003), (socket * 1.1, 0.004), (socket * 0.8, z * 0.5)]
+    line = [
+        (0, 0),
+        (r * 0.8, 0),
+        (r, 0.007),
+        (r * 0.96, 0.008),
+        (r * 0.75, 0.003),
+        (socket * 1.1, 0.004),
+        (socket * 0.8, z * 0.5),
+    ]
     line += [(socket * 1.2, z * 0.85), (socket * 1.2, z), (socket * 0.8, z), (socket * 0.8, z * 0.6), (0, z * 0.6)]
     body = lathe(line, b.base)
     ring_r = (x - y) / 2 + 0.002
