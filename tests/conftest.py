@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from worldgen import pipeline
 from worldgen.library import Scene, SceneLibrary
+
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+"""A run tells of the code, not of luck; HYPOTHESIS_PROFILE=default explores."""
 
 SENTENCES = (
     "put the red mug on the plate",

@@ -290,20 +290,21 @@ def visible(subject: Subject) -> list[Check]:
     subject.home()
     model = subject.model
     named = {name: model.body(name).id for check in subject.goals for name in goal_names(check.goal)}
-    owner = model.body_rootid[model.geom_bodyid]
-    for check in subject.goals:
-        if isinstance(check.goal, OpenGoal | ClosedGoal):  # what moves must be seen, not the cabinet around it
-            moving = int(model.jnt_bodyid[check.joint])
-            owner = np.where(model.geom_bodyid == moving, moving, owner)
-            named[check.goal.target] = moving
+    # Of what opens or closes, the part that moves must be seen, not the cabinet around it.
+    moving = {
+        check.goal.target: int(model.jnt_bodyid[check.joint])
+        for check in subject.goals
+        if isinstance(check.goal, OpenGoal | ClosedGoal)
+    }
     pixels, hidden = float(PIXELS**2), 0.0
     seen_detail = hidden_detail = ""
     with Camera(model) as camera:
         whole = camera.geoms(subject.data, "policy", PIXELS, PIXELS)
         for name, body in named.items():
-            mine = owner == body
-            count = int(np.isin(whole, np.flatnonzero(mine)).sum())
-            alone = int((camera.geoms(subject.data, "policy", PIXELS, PIXELS, only=mine) >= 0).sum())
+            object_geoms = model.body_rootid[model.geom_bodyid] == body
+            wanted = np.flatnonzero(model.geom_bodyid == moving[name] if name in moving else object_geoms)
+            unhindered = camera.geoms(subject.data, "policy", PIXELS, PIXELS, only=object_geoms)
+            count, alone = int(np.isin(whole, wanted).sum()), int(np.isin(unhindered, wanted).sum())
             share = 1 - count / alone if alone else 1.0
             if count < pixels:
                 pixels, seen_detail = float(count), f"'{name}' covers {count} px."

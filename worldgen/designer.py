@@ -17,7 +17,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from . import data, vocabulary
+from . import data, phrases, vocabulary
 from .enrich import to_spec
 from .errors import DesignError, Problem, SpecError
 from .shapes import Strict
@@ -187,14 +187,18 @@ def held_out(text: str) -> HeldOut:
     """Return the words that are kept out of the training splits of a request: the vocabulary's, less those that it names."""
     words = split_words(text)
 
-    def unnamed(name: str, others: Iterable[str] = ()) -> bool:
+    def unnamed(name: str, others: Iterable[str]) -> bool:
         return not any(_contains(words, split_words(phrase)) for phrase in (name, *others))
 
     kinds, surfaces, rooms = vocabulary.categories(), vocabulary.surfaces(), vocabulary.rooms()
     return HeldOut(
         tuple(name for name, item in kinds.items() if item.held_out and unnamed(name, item.words(name))),
-        tuple(name for name, surface in surfaces.items() if surface.held_out and unnamed(name)),
-        tuple(name for name, room in rooms.items() if room.held_out and unnamed(name)),
+        tuple(
+            name
+            for name, item in surfaces.items()
+            if item.held_out and unnamed(name, phrases.synonyms("surface", name))
+        ),
+        tuple(name for name, item in rooms.items() if item.held_out and unnamed(name, phrases.synonyms("room", name))),
     )
 
 

@@ -25,8 +25,8 @@ GRIP = 0.88
 
 _LIGHTS: dict[str, dict[str, tuple[float, float]]] = {
     "neutral": {},
-    "bright": {"strength": (0.8, 1.0), "ambient": (0.4, 0.55)},
-    "dim": {"strength": (0.25, 0.4), "ambient": (0.14, 0.22)},
+    "bright": {"strength": (0.65, 0.8), "ambient": (0.36, 0.46)},
+    "dim": {"strength": (0.22, 0.36), "ambient": (0.14, 0.22)},
     "warm": {"warmth": (0.25, 0.55)},
     "cool": {"warmth": (-0.55, -0.25)},
 }
@@ -43,6 +43,8 @@ _NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _SHARE: dict[str, float] = {"in": 0.85, "on": 1.25, "stack": 1.1}
 """By goal: how long a target may be, as a share of what it goes in or on. A stacked one is measured on both sides."""
 _TRIES = 16
+CLEAR = 0.0024
+"""What an object of the task fills of the view where its category allows it [m2]: about 38 of 64 x 64 pixels of 8 mm."""
 
 
 def to_spec(wire: WireScene, brief: Brief) -> SceneSpec:
@@ -70,9 +72,19 @@ def to_spec(wire: WireScene, brief: Brief) -> SceneSpec:
         "background": {"room": wire.room, "variant": chance.randrange(8)},
         "light": {key: {"low": low, "high": high} for key, (low, high) in _LIGHTS[wire.light].items()},
         "objects": [_object(item, wire, brief) for item in wire.objects],
+        **_camera(wire, chance),
         "task": {**_sentences(wire, brief), "goals": [_goal(goal) for goal in wire.goals], "seconds": _seconds(wire)},
     }
     return SceneSpec.checked(value, brief.gripper_opening)
+
+
+def _camera(wire: WireScene, chance: random.Random) -> dict[str, Any]:
+    """Return a camera over the arm's shoulder for what opens towards the arm; else leave the usual one."""
+    if not any(goal.kind in ("open", "closed") for goal in wire.goals):
+        return {}
+    side = chance.choice((-1, 1))
+    low, high = sorted((side * 112, side * 136))
+    return {"camera": {"azimuth": {"low": low, "high": high}, "elevation": {"low": 36, "high": 46}}}
 
 
 def canonical(wire: WireScene) -> WireScene:
@@ -231,25 +243,33 @@ def _variant(
     chance = _chance(brief, f"{item.name}/{item.category}")
     low, high = (0, 0) if brief.request.split == "unseen-objects" else (1, HELD_VARIANT - 1)
     goal = next((goal for goal in wire.goals if goal.target == item.name), None)
+    named = any(item.name in (goal.target, goal.other) for goal in wire.goals) and item.category != "zone"
     seen |= {item.name}  # a draft may go round in circles
     others = {other.name: other for other in wire.objects if other.name not in seen}
     best: tuple[float, int, Vector3] | None = None
     for _ in range(_TRIES):
         variant = HELD_VARIANT * chance.randrange(VARIANTS // HELD_VARIANT) + chance.randint(low, high)
         size = _size(item, variant)
-        if goal is None or goal.kind not in ("on", "in", "lifted"):
+        if not named:
             return variant, size
-        size = _fitted(size, vocabulary.categories()[item.category], brief.gripper_opening)
-        excess = 0.0
-        if goal.other in others:
-            other = others[goal.other]
-            excess = _excess(size, _variant(other, wire, brief, seen)[1], goal.kind, other.role)
-        if best is None or excess < best[0]:
-            best = excess, variant, size
+        misfit = max(0.0, 1 - _outline(size) / CLEAR)
+        if goal and goal.kind in ("on", "in", "lifted"):
+            size = _fitted(size, vocabulary.categories()[item.category], brief.gripper_opening)
+            if goal.other in others:
+                other = others[goal.other]
+                place = _variant(other, wire, brief, seen)[1]
+                misfit = max(misfit, _excess(size, place, goal.kind, other.role) / max(place))
+        if best is None or misfit < best[0]:
+            best = misfit, variant, size
         if best[0] <= 0:
             break
     assert best is not None
     return best[1], best[2]
+
+
+def _outline(size: Vector3) -> float:
+    """Return about how much of the policy camera's view an object fills, seen from 45 degrees above [m2]."""
+    return (size[0] * size[1] + max(size[:2]) * size[2]) * 0.7
 
 
 def _excess(size: Vector3, place: Vector3, kind: str, role: str) -> float:

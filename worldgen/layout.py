@@ -86,8 +86,6 @@ class _Board:
     taken: dict[str, Polygon] = field(default_factory=dict)
     gaps: dict[str, float] = field(default_factory=dict)
     poses: dict[str, Pose] = field(default_factory=dict)
-    carried: dict[str, list[Polygon]] = field(default_factory=dict)
-    """Outlines of what stands on or in each object, in that object's frame."""
 
 
 def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, seed: int) -> dict[str, Pose]:
@@ -144,7 +142,8 @@ def _put(board: _Board, spec: SceneSpec, item: ObjectSpec, bodies: Mapping[str, 
     critical = item.name in _critical(spec)
     near = None
     if isinstance(item.place, Near):
-        near = _Vicinity(board.taken[_standing(spec, item.place.other)], item.place.distance)
+        other = [item.place.other, *_beneath(spec, item.place.other)][-1]
+        near = _Vicinity(board.taken[other], item.place.distance)
     xy, yaw = _on_table(board, item, body, critical, near)
     opening = 0.0
     if any(isinstance(goal, ClosedGoal) and goal.target == item.name for goal in spec.task.goals):
@@ -163,7 +162,8 @@ def _outlines(body: Body, xy: NDArray[np.float64], yaw: NDArray[np.float64]) -> 
     """Return a body's footprint at each of several poses."""
     c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x, y = body.footprint.T
-    return shapely.polygons(np.stack([xy[:, :1] + c * x - s * y, xy[:, 1:] + s * x + c * y], axis=-1))
+    corners = np.stack([xy[:, :1] + c * x - s * y, xy[:, 1:] + s * x + c * y], axis=-1)
+    return np.asarray(shapely.polygons(corners))
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,12 @@ class _Vicinity:
     """Largest gap [m]."""
 
 
-def _standing(spec: SceneSpec, name: str) -> str:
-    """Return what an object stands on or in, down to the one on the table: itself, mostly."""
-    while (below := supporter(spec.object(name).place)) != TABLE:
-        name = below
-    return name
+def _beneath(spec: SceneSpec, name: str) -> list[str]:
+    """Return what an object stands on or in, from its support down to what stands on the table."""
+    below = []
+    while (name := supporter(spec.object(name).place)) != TABLE:
+        below.append(name)
+    return below
 
 
 def _on_table(
@@ -272,21 +273,19 @@ def _upon(board: _Board, spec: SceneSpec, item: ObjectSpec, body: Body, support:
         raise LayoutError(
             item.name, f"'{item.name}' cannot be placed: '{below}' is not {verb}. Choose another support."
         )
-    base, foot = board.poses[below], _standing(spec, below)
-    half = np.array(site.size[:2])
-    others = board.carried.setdefault(below, [])
-    strangers = shapely.union_all([shape for name, shape in board.taken.items() if _standing(spec, name) != foot])
+    base, half = board.poses[below], np.array(site.size[:2])
+    beneath = _beneath(spec, item.name)
+    others = shapely.union_all([shape for name, shape in board.taken.items() if name not in beneath])
     room = shapely.box(*(-half - 1e-6), *(half + 1e-6))
-    middle = [] if others or _radius(body) > float(half.min()) * 1.6 else [np.zeros(2)] * _TURNS
+    alone = not any(supporter(spec.object(name).place) == below for name in board.taken)
+    middle = [np.zeros(2)] * (_TURNS if alone and _radius(body) <= float(half.min()) * 1.6 else 0)
     for index, xy in enumerate([*board.rng.uniform(-half, half, (TRIES // 4, 2)), *middle]):
-        yaw = float(board.rng.uniform(-np.pi, np.pi))
-        local = outline(body, float(xy[0]), float(xy[1]), yaw)
-        if index < TRIES // 4 and not (room.contains(local) and all(local.distance(one) >= GAP for one in others)):
+        x, y, yaw = float(xy[0]), float(xy[1]), float(board.rng.uniform(-np.pi, np.pi))
+        if index < TRIES // 4 and not room.contains(outline(body, x, y, yaw)):
             continue
-        pose = Pose(pos=upon(base, site, inside, (float(xy[0]), float(xy[1]))), yaw=base.yaw + yaw)
+        pose = Pose(pos=upon(base, site, inside, (x, y)), yaw=base.yaw + yaw)
         shape = outline(body, *pose.pos[:2], pose.yaw)
-        if strangers.is_empty or shape.distance(strangers) >= GAP:
-            others.append(local)
+        if others.is_empty or shape.distance(others) >= GAP:
             board.taken[item.name], board.gaps[item.name] = shape, GAP
             return pose
     verb = "in" if inside else "on"

@@ -166,7 +166,7 @@ def _label(base: Plane, second: Plane, rng: np.random.Generator, size: int) -> P
     )
     vivid = max(base, second, key=lambda colour: float(np.abs(colour - paper).sum()))
     image = _blend(image, vivid, _edge(np.asarray(shape, np.float32), size))
-    ink = np.minimum(second, base) * 0.45
+    ink: Plane = np.minimum(second, base) * np.float32(0.45)
     top = low + (high - low) * 0.38
     for line in range(3):
         width = (0.27, 0.2, 0.23)[line] * rng.uniform(0.75, 1.0)

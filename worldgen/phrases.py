@@ -83,6 +83,12 @@ def phrases() -> Phrases:
     return Phrases.model_validate(data.read_json("assets", "vocabulary", "phrases.json"))
 
 
+def synonyms(kind: str, name: str) -> tuple[str, ...]:
+    """Return the other words of requests for a room, surface, colour or another kind of the lexicon."""
+    words = phrases().lexicon[kind]
+    return words.get(name, ()) if isinstance(words, dict) else ()
+
+
 def templates(kind: str, held_out: bool) -> tuple[str, ...]:
     """Return the templates of one goal, either those of the training splits or the held-out ones; the plainest first."""
     return tuple(item.text for item in phrases().templates[kind] if item.held_out == held_out)

@@ -128,6 +128,7 @@ class Planner:
         self.settings, self.budget, self.failures = settings, budget, failures
         self.drafter = designer.make_drafter(settings.designer, endpoint)
         self.opening = robots.load(settings.robot).recipe.gripper.opening
+        self.held = designer.held_out(" ".join(settings.requests))
         self.seen: set[str] = set()
 
     def plan(self, index: int) -> tuple[Job, Designed | None]:
@@ -145,7 +146,7 @@ class Planner:
             seed = int(np.random.SeedSequence([settings.seed, index, attempt]).generate_state(1)[0])
             request = Request(text, settings.robot, split, seed, photo)
             try:
-                designed = designer.design(request, self.drafter, self.opening, self.budget, self.failures)
+                designed = designer.design(request, self.drafter, self.opening, self.budget, self.failures, self.held)
             except EndpointError:
                 raise  # the whole batch waits; the rerun goes on from here
             except (DesignError, SpecError) as error:

@@ -100,7 +100,9 @@ def test_what_a_request_names_is_not_held_out() -> None:
     named = held_out("put the mug on the plate on a Slate table, in the garden")
     assert named.surfaces == ("cork", "green_baize")
     assert named.rooms == ("laboratory",)
-    assert held_out("a green baize table").surfaces == ("cork", "slate")
+    assert held_out("a green baize table").surfaces == held_out("a felt table").surfaces == ("cork", "slate")
+    assert held_out("a cup in the lab").rooms == ("garden",)
+    assert designed("a mug in the lab on a felt table").spec.background.room == "laboratory"
     spec = designed("put the mug on the plate on a slate table in the garden").spec
     assert (spec.surface.material, spec.background.room) == ("slate", "garden")
     other = designed("put the mug on the plate on a slate table in the garden", 0, "unseen-backgrounds").spec

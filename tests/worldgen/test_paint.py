@@ -50,7 +50,7 @@ def test_image_repeats_sideways(pattern: str) -> None:
 
 
 def test_unknown_pattern_names_the_valid_ones() -> None:
-    with pytest.raises(AssetError, match="tartan.*checks"):
+    with pytest.raises(AssetError, match=r"tartan.*checks"):
         paint("tartan", BLUE, CREAM, 0)
 
 

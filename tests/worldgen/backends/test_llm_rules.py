@@ -329,3 +329,21 @@ def test_any_words_give_a_scene_or_a_design_error(words: list[str], seed: int) -
         designed(" ".join(words), seed)
     except DesignError as error:
         assert "cannot repair" not in str(error), words  # noqa: PT017  # either outcome is fine
+
+
+def test_every_noun_of_the_vocabulary_is_understood() -> None:
+    for name, item in vocabulary.categories().items():
+        for word in (name, *item.synonyms, *item.words(name)):
+            (target,) = parse(f"please take the {word} and put it next to the mug").targets
+            assert target.category == name, word
+
+
+def test_every_hypernym_covers_something() -> None:
+    kinds = vocabulary.categories()
+    for name, word in phrases.phrases().hypernyms.items():
+        assert any(word.covers(kind, item) for kind, item in kinds.items()), name
+        assert set(word.categories) <= set(kinds), name
+        for said in word.words:
+            assert parse(f"put the {said} on the plate").targets[0].hypernym == name, said
+    spec = designed("put a fruit and a tool in a container, messy workshop", 3).spec
+    assert len(spec.task.goals) == 2

@@ -281,15 +281,20 @@ def visible_solid(mesh: trimesh.Trimesh, points: np.ndarray) -> np.ndarray:
     return solid
 
 
+WIRY = {"whisk", "spoon", "spatula", "vase", "bell", "cutter", "funnel", "goblet", "cup", "mug", "candlestick"}
+"""Thin or open things, whose overlap on a coarse grid says little."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SOLID)
-def test_collision_is_close_to_what_one_sees(name: str) -> None:
-    assert overlap(shape_of(name)) > 0.45
+def test_collision_is_close_to_what_one_sees() -> None:
+    found = {name: overlap(shape_of(name)) for name in SOLID if name not in WIRY}
+    assert min(found.values()) > 0.5, min(found, key=lambda name: found[name])
+    assert np.median(list(found.values())) > 0.8
 
 
 def test_unknown_category_lists_the_valid_ones() -> None:
     spec = spec_of("mug", 0).model_copy(update={"category": "mugg"})
-    with pytest.raises(AssetError, match="Did you mean 'mug'.*banana"):
+    with pytest.raises(AssetError, match=r"Did you mean 'mug'.*banana"):
         make(spec)
 
 

@@ -23,6 +23,7 @@ _IN_WORDS = {
     "surface": "carries things",
     "hollow": "holds things",
     "stackable": "can be stacked on",
+    "base": "can be stacked on",
     "zone": "marks a place",
 }
 
@@ -34,14 +35,17 @@ class Kinds:
         self.brief = brief
 
     def affordances(self, name: str) -> set[str]:
-        """Return what a category can do for this robot; "zone" and "stacker" (graspable and stackable) beside the vocabulary's."""
+        """Return what a category can do for this robot. Beside the vocabulary's own: "zone", "stacker" (graspable and stackable) and "base"
+        (stackable, but nothing that things are put on anyway)."""
         if name == "zone":
             return {"zone"}
         item = vocabulary.categories()[name]
         can: set[str] = set(item.affordances)
         if min(item.small[:2]) > FITS * self.brief.gripper_opening:
             can.discard("graspable")
-        return can | {"stacker"} if can >= {"graspable", "stackable"} else can
+        stacker = {"stacker"} if can >= {"graspable", "stackable"} else set()
+        base = {"base"} if "stackable" in can and "surface" not in can else set()
+        return can | stacker | base
 
     def meant(self, mention: Mention) -> list[str]:
         """Return the categories that a mention can mean."""

@@ -27,7 +27,7 @@ class Family(NamedTuple):
 FAMILIES: dict[str, Family] = {
     "in": Family("in", ("graspable",), ("hollow",), 3.0),
     "on": Family("on", ("graspable",), ("surface",), 3.0),
-    "stack": Family("on", ("stacker",), ("stackable",), 2.0),
+    "stack": Family("on", ("stacker",), ("base",), 2.0),
     "pushed": Family("pushed", ("pushable",), ("zone",), 2.0),
     "near": Family("near", ("graspable", "pushable"), ("graspable", "surface", "hollow", "stackable", "pushable"), 0.0),
     "lifted": Family("lifted", ("graspable",), (), 1.5),
@@ -88,7 +88,7 @@ def _family(asked: Parse, target: Mention, kinds: Kinds, chance: random.Random) 
     if asked.verb == "push":
         raise DesignError(f"Pushing ends on a zone or next to something; {what} is neither. Say 'put', or name a zone.")
     if asked.verb == "stack":
-        return "stack" if "stackable" in can or "surface" not in can else "on"
+        return "on" if "surface" in can and "base" not in can else "stack"
     wanted = {"in": ("in", "on"), "on": ("on", "stack"), "to": ("in", "on", "stack", "near")}[asked.relation]
     for family in wanted:  # "in the plate" is said of plates, "on the bowl" is a mistake
         if set(FAMILIES[family].receiver) & can:

@@ -9,8 +9,9 @@ import numpy as np
 from ...shapes import Geom, Joint, Site
 from .collide import box as solid_box
 from .collide import rod
+from .curves import tube
 from .draft import Brief, Child, Draft, shade
-from .mesh_tools import Region, Solid, box, prism, rectangle, stack, tube
+from .mesh_tools import Region, Solid, box, prism, rectangle, stack
 
 REACH = 0.028
 """How far a handle stands out before its front: room for a finger behind it [m]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -60,7 +61,7 @@ def chain(path: ArrayLike, radii: ArrayLike, links: int, ground: bool = False) -
     radius = np.broadcast_to(np.asarray(radii, float), (len(points),))
     cuts = np.linspace(0, len(points) - 1, links + 1).round().astype(int)
     found = []
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in itertools.pairwise(cuts):
         thickness = float(radius[a : b + 1].mean())
         along = (points[b] - points[a]) / max(float(np.linalg.norm(points[b] - points[a])), 1e-9)
         start = points[a] - along * (0 if a == 0 else thickness * 0.7)

@@ -7,8 +7,9 @@ import numpy as np
 from ...shapes import Site
 from .collide import box as solid_box
 from .collide import shell, upright
+from .curves import tube
 from .draft import Brief, Draft, grip, mix, shade
-from .mesh_tools import Array, Region, Solid, box, lathe, loft, prism, rectangle, stack, tube
+from .mesh_tools import Array, Region, Solid, box, lathe, loft, prism, rectangle, stack
 
 
 def _ring(half_x: float, half_y: float, z: float, corner: float) -> Array:

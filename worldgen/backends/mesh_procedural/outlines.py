@@ -9,8 +9,9 @@ import numpy as np
 from ...shapes import Geom, Site
 from .collide import box as solid_box
 from .collide import raised, rod, upright, wall
+from .curves import blob
 from .draft import Brief, Draft, grip, mix, shade, turn_about_z
-from .mesh_tools import Array, Region, Solid, blob, box, lathe, loft, offset, prism, stack
+from .mesh_tools import Array, Region, Solid, box, lathe, loft, offset, prism, stack
 
 
 def _slab(low: tuple[float, float], high: tuple[float, float], z: float) -> Geom:
@@ -35,7 +36,7 @@ def _fit(points: Array, b: Brief) -> Array:
 def _plateau(b: Brief, outline: Array, region: Region | None = None) -> Solid:
     """Return an outline extruded to the object's height with small bevels; at times a raised rim or an inlay tells variants apart."""
     z = b.size[2]
-    bevel = min(z, min(b.size[:2])) * b.vary(0.03, 0.07)
+    bevel = min(z, *b.size[:2]) * b.vary(0.03, 0.07)
     body = prism(outline, 0, z - 0.0005, region or b.base, bevel)
     inner = outline * b.vary(0.6, 0.75)
     mark = (
@@ -104,32 +105,28 @@ def cross(b: Brief) -> Draft:
 
 
 def crescent(b: Brief) -> Draft:
-    """A crescent moon."""
+    """A crescent moon, open towards +x."""
     z = b.size[2]
     cut, tip = b.vary(0.34, 0.5), 0.42
-    outer = np.linspace(np.pi * tip, 2 * np.pi - np.pi * tip, 22)
-    a = np.stack([np.cos(outer), np.sin(outer)], 1)
-    inner = np.linspace(-1, 1, 16)[1:-1]
-    reach = math.sin(np.pi * tip)
-    c = np.stack([math.cos(np.pi * tip) - cut * (1 - inner**2) * 1.1, inner * reach], 1)
-    outline = _fit(np.concatenate([a, c]), b)
-    centre = [(outline[k] + outline[-1 - int(k * 13 / 21)]) / 2 for k in range(1, 21)]
-    widths = [float(np.linalg.norm(outline[k] - outline[-1 - int(k * 13 / 21)])) for k in range(1, 21)]
-    cuts = (2, 5, 8, 11, 14, 17)
-    bars = []
-    for i, j in zip(cuts[:-1], cuts[1:], strict=True):
-        bars.append(_bar(tuple(centre[i]), tuple(centre[j]), float(np.mean(widths[i : j + 1])) * 0.95, z))
-    bevel = z * 0.05
-    body = prism(outline, 0, z, b.base, bevel)
-    middle = (float(centre[9][0]), 0.0, z / 2)
-    return Draft(
-        body,
-        raised(bars, [(float(centre[k][0]), float(centre[k][1])) for k in (3, 9, 16)], 0.003),
-        {
-            "grasp": grip(middle, widths[9], False),
-            "top": Site(pos=(middle[0], 0, z), size=(widths[9] / 3, widths[9] / 3, 0.001)),
-        },
-    )
+    arc = np.linspace(np.pi * tip, 2 * np.pi - np.pi * tip, 22)
+    outer = np.stack([np.cos(arc), np.sin(arc)], 1)
+    across = np.linspace(-1, 1, 16)[1:-1]
+    inner = np.stack([math.cos(np.pi * tip) - cut * (1 - across**2) * 1.1, across * math.sin(np.pi * tip)], 1)
+    outline = _fit(np.concatenate([outer, inner]), b)
+    edges = outline[:22][::-1], outline[22:]  # both upwards in y
+    slices, middles = [], []
+    reach = b.size[1] / 2
+    for low, high in ((-0.85, -0.6), (-0.6, -0.3), (-0.3, 0.3), (0.3, 0.6), (0.6, 0.85)):
+        middle = (low + high) / 2 * reach
+        left, right = (float(np.interp(middle, edge[:, 1], edge[:, 0])) for edge in edges)
+        slices.append(_slab((left, low * reach), (right, high * reach), z))
+        middles.append(((left + right) / 2, middle))
+    width = 2 * slices[2].size[0]
+    sites = {
+        "grasp": grip((middles[2][0], 0.0, z / 2), width, False),
+        "top": Site(pos=(middles[2][0], 0, z), size=(width / 3, width / 3, 0.001)),
+    }
+    return Draft(prism(outline, 0, z, b.base, z * 0.05), raised(slices, [middles[k] for k in (0, 2, 4)], 0.003), sites)
 
 
 def gear(b: Brief) -> Draft:

@@ -9,14 +9,25 @@ from numpy.typing import ArrayLike
 
 from ...shapes import Geom, Site
 from .collide import LIFT, chain, feet, foot, rod
+from .curves import bend, blob, tube
 from .draft import Brief, Draft, grip, mix, shade
-from .mesh_tools import Array, Solid, bend, blob, flatten_base, stack, tube
+from .mesh_tools import Array, Solid, flatten_base, stack
 
 
 def _lying(path: ArrayLike, radii: Array) -> Array:
     """Return a path raised so that a tube of these radii lies on z = 0."""
     points = np.asarray(path, float).copy()
     points[:, 2] = radii
+    return points
+
+
+def _widened(path: Array, radii: Array, y: float) -> Array:
+    """Return a path stretched along y, so that a tube of these radii is `y` wide."""
+    low, high = int((path[:, 1] - radii).argmin()), int((path[:, 1] + radii).argmax())
+    rise = float(path[high, 1] - path[low, 1])
+    points = path.copy()
+    if rise > 1e-6:
+        points[:, 1] *= max(y - radii[low] - radii[high], 0.0) / rise
     return points
 
 
@@ -36,6 +47,7 @@ def banana(b: Brief) -> Draft:
     along = np.linspace(0, 1, 15)
     radii = fat * np.clip(1.02 - np.abs(2 * along - 0.94) ** b.vary(3.2, 4.5), 0.24, 1)
     radii[0], radii[1], radii[-1] = fat * 0.2, fat * 0.32, fat * 0.24
+    path = _widened(path, radii, y)
     dark, stalk = b.tile((70, 52, 34)), b.tile((150, 150, 60))
     body = tube(path, radii, [dark] + [b.base] * 11 + [stalk] * 2, 12, ends=dark)
     path[:, 2] = fat
@@ -73,7 +85,7 @@ def chili(b: Brief) -> Draft:
     path = bend(
         [(-x / 2, sag * 0.6, 0), (-x * 0.2, -sag * 0.3, 0), (x * 0.12, -sag * 0.4, 0), (x * 0.32, sag * 0.1, 0)], 12
     )
-    path = _lying(path, radii)
+    path = _widened(_lying(path, radii), radii, y)
     green = b.tile((72, 128, 48))
     end = path[-1]
     stalk = tube(bend([end, (x * 0.42, sag * 0.35, fat), (x / 2, sag * 0.4, fat * 1.2)], 4), fat * 0.22, green, 6)
@@ -86,12 +98,13 @@ def sausage(b: Brief) -> Draft:
     x, y, z = b.size
     fat = z / 2
     sag = (y - 2 * fat) * b.vary(0.8, 1.0)
-    half = x / 2 - 0.003
+    half, plump = x / 2 - 0.003, b.vary(0.35, 0.65)
     path = bend(
-        [(-half, sag * 0.5, 0), (-half * 0.5, -sag * 0.3, 0), (half * 0.5, -sag * 0.3, 0), (half, sag * 0.5, 0)], 15
+        [(-half, sag * 0.5, 0), (-half * plump, -sag * 0.3, 0), (half * plump, -sag * 0.3, 0), (half, sag * 0.5, 0)], 15
     )
-    radii = fat * np.clip(1 - np.abs(np.linspace(-1, 1, 15)) ** 6, 0.12, 1)
+    radii = fat * np.clip(1 - np.abs(np.linspace(-1, 1, 15)) ** b.vary(4, 8), 0.12, 1)
     radii[[1, -2]] = fat * 0.78
+    path = _widened(path, radii, y)
     path[:, 2] = fat
     body = flatten_base(tube(path, radii, b.base, 16), z * 0.03)
     return Draft(body, _rest(path[1:-1], radii[1:-1], 3, (1, 6, 11)))
@@ -121,6 +134,7 @@ def croissant(b: Brief) -> Draft:
     folds = 1 + b.vary(0.1, 0.16) * (1 - np.abs((np.abs(along) * 3.5 + 0.5) % 1 * 2 - 1) ** 0.7)
     radii = fat * (0.2 + 0.72 * np.cos(along * np.pi / 2) ** 0.8) * folds
     path[:, 2] = fat * 0.9
+    path = _widened(path, radii, y)
     dark = b.tile(shade(b.colour, 0.72))
     regions = [dark if int((abs(a) * 3.5 + 0.5) % 1 * 6) == 0 else b.base for a in (along[1:] + along[:-1]) / 2]
     body = flatten_base(tube(path, radii, regions, 12), z * 0.12)
@@ -151,9 +165,9 @@ def donut(b: Brief) -> Draft:
     ring = tube(path, radius, dough, 14, closed=True)
     lift = np.array([0, 0, radius * 0.12])
     wave = 1 + b.vary(0.01, 0.03) * np.sin(turn * int(b.vary(4, 8)))
-    icing = tube(path * (1, 1, 1) + lift, radius * 0.96 * wave, b.base, 14, closed=True)
+    icing = tube(path * (1, 1, 1) + lift, radius * 1.02 * wave, b.base, 14, closed=True)
     sprinkles = b.chance(0.7)
-    parts = [flatten_base(ring, z * 0.05), icing.translate((0, 0, -z * 0.05)).trim_by_plane((0, 0, 1), radius * 0.95)]
+    parts = [flatten_base(ring, z * 0.05), icing.translate((0, 0, -z * 0.05)).trim_by_plane((0, 0, 1), radius * 0.7)]
     if sprinkles:
         grains = [(250, 246, 236), (244, 204, 60), (70, 170, 190)]
         for k in range(9):

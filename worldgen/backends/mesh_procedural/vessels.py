@@ -8,8 +8,9 @@ import numpy as np
 
 from ...shapes import Geom, Site
 from .collide import RECESS, box, chain, foot, rod, upright, wall
+from .curves import bend, tube
 from .draft import Brief, Draft, grip, shade
-from .mesh_tools import Region, Solid, bend, lathe, stack, tube
+from .mesh_tools import Region, Solid, lathe, stack
 
 Profile = list[tuple[float, float]]
 
@@ -270,11 +271,9 @@ def funnel(b: Brief) -> Draft:
     rings = [*inner[::-1], *outer[::-1]]
     line = [*rings, rings[0]]
     body = _ring_solid(line, b)
-    collision = [
-        *wall((r, RECESS), (spout * 1.15, shoulder), t, 8),
-        *(foot(0.003, 0.003, 0.004, r * 0.9 * math.cos(a), r * 0.9 * math.sin(a)) for a in (0.0, 2.1, 4.2)),
-        upright(spout * 0.9, shoulder, z),
-    ]
+    lean = [(0.0, 0.12, 1.0), (0.12, 0.45, 0.82), (0.45, 0.75, 0.55), (0.75, 1.0, 0.3)]
+    collision = [upright(r * share, shoulder * low, shoulder * high) for low, high, share in lean]
+    collision.append(upright(spout * 0.95, shoulder, z))
     return Draft(body, collision, {"grasp": grip((0, 0, shoulder * 0.8), spout * 2.6)})
 
 
