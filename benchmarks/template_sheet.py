@@ -1,7 +1,7 @@
 """Draw every category of the vocabulary as the procedural backend makes it, on one contact sheet.
 
-    python benchmarks/template_sheet.py --out templates.png
-    python benchmarks/template_sheet.py --out mug.png --category mug --variants 6
+    python -m benchmarks.template_sheet --out templates.png
+    python -m benchmarks.template_sheet --out mug.png --category mug --variants 6
 
 Each cell shows one variant, with a 40 px thumbnail in its corner. `--joint` opens what opens; `--collision` shows collision.
 """

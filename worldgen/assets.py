@@ -310,7 +310,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
         joint=part.joint,
         mass=round(mass, 9),
         com=_vector(com, 9),
-        inertia=tuple(float(f"{value:.9g}") for value in inertia),  # type: ignore[arg-type]
+        inertia=tuple(float(f"{value:.9g}") for value in inertia),
     )
     return done, hulls, note
 
@@ -405,6 +405,7 @@ def measure_cost(asset: Asset, folder: Path) -> Cost:
         AssetError: When MuJoCo refuses it.
     """
     model = mujoco.MjSpec()
+    model.compiler.degree = False
     model.option.timestep, model.option.integrator = 0.005, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     model.meshdir = model.texturedir = str(folder.parent.resolve())
     model.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 0.1])

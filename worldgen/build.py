@@ -126,7 +126,7 @@ def restore(job: Job, root: Path, cache_root: Path, backend: str = "procedural")
         if not shared.copy_to(key, entries):
             return None
     install_robot(record.spec.robot, root)
-    store.publish(root / "scenes" / job.name, lambda folder: store.copy_files(found, folder, manifest=True))
+    store.publish(root / "scenes" / job.name, lambda folder: store.copy_files(found, folder, manifest=True), sync=False)
     return Outcome(job.name, True, record.rejections, cached=True)
 
 
@@ -288,7 +288,7 @@ def settle(
         yaw = float(np.arctan2(body.xmat[3], body.xmat[0]))
         settled[name] = layout.Pose(
             pos=tuple(round(float(v), 6) for v in body.xpos), yaw=round(yaw, 6), opening=pose.opening
-        )  # type: ignore[arg-type]
+        )
     if failures:
         raise GateError(failures)
     state.qvel[:] = 0

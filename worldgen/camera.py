@@ -167,6 +167,8 @@ class Camera:
                 f"A picture of {width} x {height} px cannot be drawn: at most {MAX_WIDTH} x {MAX_HEIGHT}."
             )
         _gl_context()
+        # another camera may have been used or closed in between, and left its own buffer or none
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._target)
         window = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(window, self._scene, self._target)
         pixels = np.empty((height, width, 3), np.uint8)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from . import child
+from . import child, mesh_solid
 from .errors import AssetError
 from .shapes import Geom, Strict, Vector3
 from .solids import Array, Faces, Hull, convex_hull, make_grid, place, surface_distance, surface_points
@@ -79,7 +79,7 @@ def decompose(
     whole = _few(vertices, WHOLE_VERTICES, "the mesh")
     if max_hulls == 1:
         return Decomposition((whole,), "hull", "one hull is allowed")
-    if abs(_volume(vertices, faces) / _volume(*convex_hull(vertices, "the mesh")) - 1) < 0.005:
+    if abs(mesh_solid.signed_volume(vertices, faces) / mesh_solid.signed_volume(*convex_hull(vertices, "the mesh")) - 1) < 0.005:
         return Decomposition((whole,), "hull", "the mesh is convex")
     mesh = {"vertices": vertices, "faces": faces, "threshold": np.array(threshold), "max_hulls": np.array(max_hulls)}
     reasons = []
@@ -129,11 +129,6 @@ def _valid(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
     return np.ascontiguousarray(vertices[used]), index.reshape(-1, 3).astype(np.int64)
 
 
-def _volume(vertices: Array, faces: Faces) -> float:
-    a, b, c = (vertices[faces[:, k]] - vertices.mean(axis=0) for k in range(3))
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
-
-
 def _few(points: Array, limit: int, name: str) -> Hull:
     """Return the hull of the few points that reach farthest, by adding the one farthest outside until none is left."""
     vertices, faces = convex_hull(points, name)
@@ -160,10 +155,10 @@ def _tidy(found: child.Arrays) -> tuple[Hull, ...]:
             hull = _few(np.round(points, 7), PART_VERTICES, "a hull")
         except AssetError:  # flat: nothing to collide with
             continue
-        if _volume(*hull) > SMALLEST:
+        if mesh_solid.signed_volume(*hull) > SMALLEST:
             hulls.append(hull)
     return tuple(
-        sorted(hulls, key=lambda hull: (-round(_volume(*hull), 12), *hull[0].min(axis=0), *hull[0].max(axis=0)))
+        sorted(hulls, key=lambda hull: (-round(mesh_solid.signed_volume(*hull), 12), *hull[0].min(axis=0), *hull[0].max(axis=0)))
     )
 
 
@@ -215,7 +210,7 @@ def _thin(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
     import fast_simplification
 
     few, fewer = fast_simplification.simplify(vertices, faces, target_count=FACES)
-    before, after = _volume(vertices, faces), _volume(few, fewer)
+    before, after = mesh_solid.signed_volume(vertices, faces), mesh_solid.signed_volume(few, fewer)
     return (few, fewer) if abs(after - before) <= THINNING_ERROR * abs(before) else (vertices, faces)
 
 
@@ -244,6 +239,14 @@ class FidelityPart(NamedTuple):
     """Origin of the part in the object's frame [m]."""
 
 
+def _outside(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
+    """Return a solid without its sealed voids: nothing gets into a closed can, so filling it is no fault of its collision."""
+    label = mesh_solid.pieces(faces)
+    pieces = [faces[label == number] for number in range(int(label.max()) + 1)]
+    kept = [piece for piece in pieces if mesh_solid.signed_volume(vertices, piece) > 0]
+    return (vertices, np.concatenate(kept)) if kept and len(kept) < len(pieces) else (vertices, faces)
+
+
 def fidelity(parts: Sequence[FidelityPart]) -> Fidelity:
     """Score the collision of a whole object, its parts in their rest pose.
 
@@ -253,7 +256,7 @@ def fidelity(parts: Sequence[FidelityPart]) -> Fidelity:
     Raises:
         AssetError: When there is nothing to score, or a mesh geom names a hull that is not given.
     """
-    solids = [(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
+    solids = [_outside(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
     geoms = [place(geom, part.pos, part.hulls) for part in parts for geom in part.geoms]
     if not solids or not geoms:
         raise AssetError(f"{len(solids)} parts with {len(geoms)} collision geoms cannot be scored: give both.")

@@ -211,7 +211,8 @@ def _state(check: Check) -> str:
 def _card(scene: Scene, base: str) -> str:
     record, spec = scene.record, scene.record.spec
     status = _status(record.checks)
-    objects = sorted(spec.objects, key=lambda item: _ROLES.index(item.role))
+    named = spec.goal_names()
+    objects = sorted(spec.objects, key=lambda item: (item.name not in named, _ROLES.index(item.role)))
     words = [scene.name, spec.task.instruction, *spec.task.paraphrases, spec.surface.material, spec.background.room]
     words += [f"{item.colour} {item.material} {item.pattern} {item.category} {item.name}" for item in objects]
     facts = [record.split, record.family, f"{spec.surface.material} table", spec.background.room]
@@ -222,7 +223,9 @@ def _card(scene: Scene, base: str) -> str:
         f"<figure>{_picture(scene)}{_badges(scene.name, status)}</figure>",
         f'<div class="body"><h2>{escape(spec.task.instruction)}</h2>',
         '<p class="facts">' + "".join(f"<span>{escape(fact.replace('_', ' '))}</span>" for fact in facts) + "</p>",
-        '<ul class="things" aria-label="Objects">' + "".join(map(_thing, objects)) + "</ul>",
+        '<ul class="things" aria-label="Objects">'
+        + "".join(_thing(item, item.name in named) for item in objects)
+        + "</ul>",
         _paraphrases(spec.task.paraphrases),
         _checks(record.checks),
         _tries(record.rejections, "Earlier attempts"),
@@ -268,15 +271,16 @@ def _compressed(picture: Image.Image) -> bytes:
     return content
 
 
-def _thing(item: ObjectSpec) -> str:
-    """Return an object as a chip: its colour, what it is, what it is for."""
+def _thing(item: ObjectSpec, in_goal: bool) -> str:
+    """Return an object as a chip: its colour, what it is, what it is for; what the goal names stands out."""
     colour = vocabulary.colours().get(item.colour)
     dot = f'<i style="background:rgb{tuple(int(value) for value in colour)}"></i>' if colour else ""
     size = " x ".join(f"{1000 * extent:.0f}" for extent in item.size)
     hint = f"{item.name}: {item.role}, {item.material}, {item.pattern}, {size} mm"
     role = "" if item.role == "distractor" else f" <small>{item.role}</small>"
     name = f"{item.colour} {item.category}".replace("_", " ")
-    return f'<li class="{item.role}" title="{escape(hint)}">{dot}{escape(name)}{role}</li>'
+    mark = ' class="goal"' if in_goal else ""
+    return f'<li{mark} title="{escape(hint)}">{dot}{escape(name)}{role}</li>'
 
 
 def _paraphrases(sentences: Iterable[str]) -> str:

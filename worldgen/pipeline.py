@@ -63,8 +63,11 @@ class Settings:
             )
 
     def stored(self) -> dict[str, Any]:
-        """Return the settings as they stand in library.json."""
-        return json.loads(json.dumps(asdict(self)))
+        """Return the settings as they stand in library.json: a photo by its name and content, not by where it lies."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.photo and Path(self.photo).is_file():
+            found["photo"] = {"name": Path(self.photo).name, "sha256": store.file_digest(Path(self.photo))}
+        return found
 
 
 @dataclass(frozen=True)

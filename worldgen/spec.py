@@ -199,9 +199,9 @@ class LightSpec(Strict):
     """Direction that the key light comes from, about z from x [deg]."""
     elevation: Range = Range(low=45.0, high=80.0)
     """Above the horizon [deg]."""
-    strength: Range = Range(low=0.4, high=0.65)
+    strength: Range = Range(low=0.5, high=0.7)
     """Diffuse intensity of the key light."""
-    ambient: Range = Range(low=0.25, high=0.38)
+    ambient: Range = Range(low=0.3, high=0.4)
     warmth: Range = Range(low=-0.15, high=0.15)
     """Colour of the light: -1 is blue, 0 white, 1 orange."""
 

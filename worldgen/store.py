@@ -68,12 +68,14 @@ def write_file(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def publish(folder: Path, build: Callable[[Path], None]) -> Path:
+def publish(folder: Path, build: Callable[[Path], None], *, sync: bool = True) -> Path:
     """Build a folder beside its place and move it there in one step; an existing one is kept.
 
     Args:
         folder: Where it shall be.
         build: Fills the empty temporary folder it is given.
+        sync: Whether to force it to the disk before it appears. A copy does without: what a power cut tears is found on read
+            and copied again.
 
     Raises:
         StoreError: When the disk is full or the folder cannot be written. Whatever else `build` raises passes through.
@@ -85,7 +87,8 @@ def publish(folder: Path, build: Callable[[Path], None]) -> Path:
         with _reported(folder, _DISK):
             build(temporary)
         with _reported(folder):
-            _sync(temporary)
+            if sync:
+                _sync(temporary)
             try:
                 temporary.rename(folder)
             except OSError as error:  # another process may have been first with the same content
@@ -168,7 +171,7 @@ class Store:
             return found
         if (source := self.get(key)) is None:
             return None
-        return publish(target.folder(key), lambda folder: copy_files(source, folder, manifest=True))
+        return publish(target.folder(key), lambda folder: copy_files(source, folder, manifest=True), sync=False)
 
     def _whole(self, key: str) -> Path | None:
         """Return an entry as `get` does; a damaged one is moved out of the way."""

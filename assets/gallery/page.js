@@ -36,7 +36,10 @@ function remember() {
 function recall() {
   if (location.hash && !location.hash.includes("=") && location.hash !== "#") return; // a link to one scene
   const wanted = new URLSearchParams(location.hash.slice(1));
-  for (const field of fields) field.value = wanted.get(field.name) || "";
+  for (const field of fields) {
+    field.value = wanted.get(field.name) || "";
+    if (field.selectedIndex === -1) field.value = ""; // a value that this library does not have
+  }
   show();
 }
 

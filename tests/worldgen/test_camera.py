@@ -87,6 +87,19 @@ def test_models_take_turns() -> None:
     assert not np.array_equal(shown[0], shown[1])
 
 
+def test_cameras_live_side_by_side() -> None:
+    """One that is made, used and closed while another is open does not change what that one draws."""
+    (model, data), (other, moved) = compiled(), compiled("0 0 1")
+    with Camera(model) as camera:
+        first = camera.picture(data, width=32, height=32)
+        mask = camera.geoms(data, width=32, height=32)
+        with Camera(other) as second:
+            second.picture(moved, width=48, height=48)
+            assert np.array_equal(camera.picture(data, width=32, height=32), first)
+        assert np.array_equal(camera.picture(data, width=32, height=32), first)
+        assert np.array_equal(camera.geoms(data, width=32, height=32), mask)
+
+
 @pytest.mark.parametrize("size", [(0, 1), (1, 0), (MAX_WIDTH + 1, 1), (1, MAX_HEIGHT + 1)])
 def test_impossible_size_is_refused(lens: tuple[Camera, mujoco.MjData], size: tuple[int, int]) -> None:
     with pytest.raises(RenderError, match=str(MAX_WIDTH)):

@@ -328,3 +328,14 @@ def test_a_child_that_prints_still_answers():
     answer = child.run(f"{__name__}:shout", given, seconds=20)
     assert answer["a"].tolist() == [0, 1, 2]
     assert answer["b"].tolist() == ["x"]
+
+
+def test_a_sealed_void_counts_as_solid() -> None:
+    outer, inner = trimesh.creation.box((0.1, 0.1, 0.1)), trimesh.creation.box((0.09, 0.09, 0.09))
+    inner.invert()
+    shell = trimesh.util.concatenate([outer, inner])
+    score = convex.fidelity(
+        [convex.FidelityPart(shell.vertices, shell.faces, (Geom(type="box", size=(0.05, 0.05, 0.05)),))]
+    )
+    assert score.iou > 0.98
+    assert score.cavity == 1.0

@@ -229,8 +229,8 @@ def chocolate(b: Brief) -> Draft:
     step_x, step_y = x / columns, y * 0.94 / rows
     for i in range(2, columns):
         for j in range(rows):
-            centre = (x * ((i + 0.5) / columns - 0.5) - 0.0005, (j - 1) * step_y, z * 0.55)
-            parts.append(loft(_pyramid(step_x * 0.88, step_y * 0.88, z * 0.45), brown).translate(centre))
+            centre = (x * ((i + 0.5) / columns - 0.5) - 0.0005, (j - 1) * step_y, z * 0.48)
+            parts.append(loft(_pyramid(step_x * 0.88, step_y * 0.88, z * 0.46), brown).translate(centre))
     wrapper = x * b.vary(0.42, 0.52)
     foil = b.tile((206, 208, 212), "brushed")
     parts.append(box((wrapper + 0.004, y * 0.97, z * 0.95), 0.001, foil, (-x / 2 + wrapper / 2 + 0.002, 0, z * 0.5)))

@@ -128,7 +128,8 @@ def bin_(b: Brief) -> Draft:
     """A storage bin: leaning walls, an outward rim, a low front with a label."""
     x, y, z = b.size
     t, floor, lip = 0.003, 0.004, 0.005
-    body = _open_box(b, t, floor, 0.008, b.vary(0.1, 0.2), b.tile(shade(b.colour, 0.8)), lip)
+    lean = b.vary(0.1, 0.2)
+    body = _open_box(b, t, floor, 0.008, lean, b.tile(shade(b.colour, 0.8)), lip)
     cut = z * b.vary(0.3, 0.42)
     notch = (
         prism(
@@ -141,7 +142,10 @@ def bin_(b: Brief) -> Draft:
         .translate((-x / 2, 0, 0))
     )
     paper = box(
-        (0.001, y * 0.34, z * 0.24), 0.0002, b.tile((244, 244, 240), "label", (60, 60, 66)), (-x * 0.46, 0, z * 0.4)
+        (0.004, y * 0.34, z * 0.24),
+        0.0002,
+        b.tile((244, 244, 240), "label", (60, 60, 66)),
+        (-(x / 2 - lip) * (1 - 0.62 * lean), 0, z * 0.36),
     )
     collision = shell((x - lip, y - lip, z), t + lip * 0.5, floor)
     low, high = (-x / 2 + lip * 0.5, -y / 2 + lip * 0.5, 0.002), (-x / 2 + lip + t, y / 2 - lip * 0.5, z - cut)
@@ -221,14 +225,14 @@ def caddy(b: Brief) -> Draft:
     r = 0.0045
     path = np.stack(
         [
-            -(x / 2 - r) * np.cos(arc),
+            -(x / 2 - min(x, y) * 0.2) * np.cos(arc),
             0 * arc + y / 2 - r,
             tall * 0.8 + (z - tall * 0.8 - r) * np.sin(arc) ** b.vary(0.4, 0.8),
         ],
         1,
     )
     collision = shell((x, y, tall), t, floor)
-    collision.append(solid_box((-x * 0.42, y / 2 - 2 * r, tall), (x * 0.42, y / 2, z)))
+    collision.append(solid_box((-x * 0.35, y / 2 - 2 * r, tall), (x * 0.35, y / 2, z)))
     return Draft(stack(body, tube(path, r, b.tile(b.contrast), 8)), collision, _room(b, t, floor, 0.88, tall))
 
 

@@ -44,7 +44,7 @@ def bread(b: Brief) -> Draft:
     lean = b.vary(-25, 25)
     slash = blob((x * 0.028, y * 0.3, z * 0.05), pale, rows=6, segments=12)
     cuts = [
-        slash.rotate((0, 0, lean)).translate((x * (k / (count - 1) - 0.5) * 0.6, 0, z * 0.98)) for k in range(count)
+        slash.rotate((0, 0, lean)).translate((x * (k / (count - 1) - 0.5) * 0.6, 0, z * 0.955)) for k in range(count)
     ]
     collision = [
         foot(x * 0.36, y * 0.34, 0.004),

@@ -165,7 +165,7 @@ def donut(b: Brief) -> Draft:
     ring = tube(path, radius, dough, 14, closed=True)
     lift = np.array([0, 0, radius * 0.12])
     wave = 1 + b.vary(0.01, 0.03) * np.sin(turn * int(b.vary(4, 8)))
-    icing = tube(path * (1, 1, 1) + lift, radius * 1.02 * wave, b.base, 14, closed=True)
+    icing = tube(path * (1, 1, 1) + lift, radius * 1.06 * wave, b.base, 14, closed=True)
     sprinkles = b.chance(0.7)
     parts = [flatten_base(ring, z * 0.05), icing.translate((0, 0, -z * 0.05)).trim_by_plane((0, 0, 1), radius * 0.7)]
     if sprinkles:
@@ -175,7 +175,7 @@ def donut(b: Brief) -> Draft:
             grain = blob((0.0035, 0.0012, 0.0012), b.tile(grains[k % 3]), rows=2, segments=6).rotate(
                 (0, 0, b.vary(0, 180))
             )
-            parts.append(grain.translate((out * math.cos(angle), out * math.sin(angle), z * 0.99)))
+            parts.append(grain.translate((out * math.cos(angle), out * math.sin(angle), z * 0.945)))
     hold = Site(pos=(0, -y / 2 + radius, radius), quat=grip((0, 0, 0), 1).quat, size=(radius, 0.008, 0.008))
     return Draft(stack(*parts), _ring_geoms(x, y, radius * 0.97), {"grasp": hold})
 

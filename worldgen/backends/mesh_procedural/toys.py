@@ -319,7 +319,7 @@ def clock(b: Brief) -> Draft:
     front = -y / 2 + 0.003
     hands = []
     for length, wide, angle in ((0.45, 0.005, b.vary(0, 360)), (0.68, 0.0035, b.vary(0, 360))):
-        hand = box((wide, 0.0014, r * length), 0.0003, dark, (0, front - 0.0008, r * length / 2)).rotate((0, angle, 0))
+        hand = box((wide, 0.0014, r * length), 0.0003, dark, (0, front - 0.0005, r * length / 2)).rotate((0, angle, 0))
         hands.append(hand.translate((0, 0, middle)))
     marks = [
         box((0.003, 0.001, r * 0.14), 0.0002, dark, (0, front - 0.0004, r * 0.72))
@@ -330,7 +330,7 @@ def clock(b: Brief) -> Draft:
     metal = b.tile((196, 180, 120), "brushed")
     cup = lathe([(0, 0), (bell * 1.1, 0), (bell * 0.8, bell * 0.6), (0, bell * 0.85)], metal, 16)
     bells = [cup.rotate((0, s * 32, 0)).translate((s * r * 0.56, 0, middle + r * 0.82)) for s in (-1, 1)]
-    peg = lathe([(0, 0), (0.003, 0), (0.0045, leg * 1.8), (0, leg * 1.8)], dark, 10)
+    peg = lathe([(0, 0), (0.003, 0), (0.0045, leg * 2.6), (0, leg * 2.6)], dark, 10)
     legs = [peg.translate((s * r * 0.6, t * y * 0.3, 0)) for s in (-1, 1) for t in (-1, 1)]
     collision = [
         solid_box((-r * 0.66, -y * 0.38, 0), (r * 0.66, y * 0.38, leg * 1.6)),
@@ -345,7 +345,7 @@ def radio(b: Brief) -> Draft:
     x, y, z = b.size
     height = z - 0.006
     body = box((x, y - 0.004, height), 0.004, b.base, (0, 0.002, height / 2))
-    front = -y / 2 + 0.004
+    front = -y / 2 + 0.0045
     dark, metal = b.tile((44, 44, 48), "checks", (90, 90, 94)), b.tile((190, 192, 196), "brushed")
     r = min(height * 0.38, x * 0.22)
     side = 1 if b.chance(0.5) else -1

@@ -307,7 +307,7 @@ def candle_holder(b: Brief) -> Draft:
     body = lathe(line, b.base)
     ring_r = (x - y) / 2 + 0.002
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    path = np.stack([r + ring_r - 0.004 + ring_r * np.cos(turn), 0 * turn, 0.006 + ring_r + ring_r * np.sin(turn)], 1)
+    path = np.stack([r + ring_r - 0.006 + ring_r * np.cos(turn), 0 * turn, 0.006 + ring_r + ring_r * np.sin(turn)], 1)
     collision = [foot(r * 0.56, r * 0.56, 0.003), upright(r * 0.9, 0.001, 0.006), upright(socket, 0.006, z)]
     collision.append(box((r - 0.002, -0.002, 0.005), (r + 2 * ring_r - 0.004, 0.002, 0.006 + ring_r)))
     return Draft(stack(body, tube(path, 0.0025, b.base, 8, closed=True)), collision)
