@@ -250,7 +250,7 @@ def _write_scene(
     if failed := checks.problems(found):
         raise GateError([(problem.path, problem.message) for problem in failed])
     (folder / "preview.png").write_bytes(render.preview(scene, examined))
-    record = record.model_copy(update={"checks": found})
+    record = record.model_copy(update={"checks": checks.repeatable(found)})
     (folder / "scene.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

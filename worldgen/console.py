@@ -14,7 +14,7 @@ from rich.table import Table
 
 from .assets import Asset
 from .build import Outcome
-from .library import Scene
+from .library import Check, Scene
 from .pipeline import CheckRow, Report, Tell
 from .robots import Robot
 
@@ -84,14 +84,26 @@ def show_report(report: Report) -> None:
         )
 
 
+_COLUMNS = {
+    "overlap\nmm": "penetration",
+    "drift\nmm": "drift",
+    "tilt\ndeg": "tilt",
+    "path\nmm": "path",
+    "goal": "goal",
+    "grip\nused": "graspable",
+    "seen\npx": "visible",
+    "hidden": "occlusion",
+    "speed\nx real": "speed",
+}
+"""Heading → gate, or the start of the names of several."""
+
+
 def show_checks(rows: Iterable[CheckRow]) -> None:
     """Print a row a scene and, below, every failure in full."""
     rows = list(rows)
-    names = list(dict.fromkeys(check.name for row in rows for check in row.checks))
-    table = Table("scene", "", *names)
+    table = Table("scene", "", *_COLUMNS)
     for row in rows:
-        found = {check.name: check for check in row.checks}
-        cells = [_cell(found[name]) if name in found else "" for name in names]
+        cells = [_cell([check for check in row.checks if check.name.startswith(name)]) for name in _COLUMNS.values()]
         table.add_row(row.name, "[green]ok[/]" if row.ok else "[red]FAIL[/]", *cells)
     console = Console()
     console.print(table)
@@ -101,14 +113,17 @@ def show_checks(rows: Iterable[CheckRow]) -> None:
     console.print(f"{sum(row.ok for row in rows)} of {len(rows)} scenes pass", highlight=False)
 
 
-def _cell(check: object) -> str:
-    from .library import Check
-
-    assert isinstance(check, Check)
-    text = "yes" if check.ok else "no"
-    if check.value is not None:
-        text = f"{check.value:.3g}"
-    return text if check.ok and not check.warning else f"[yellow]{text}[/]" if check.ok else f"[red]{text}[/]"
+def _cell(found: list[Check]) -> str:
+    if not found:
+        return ""
+    value = found[0].value
+    if value is None:
+        text = "yes" if all(check.ok for check in found) else "no"
+    else:
+        text = f"{value:.0f}" if value >= 10 or value < 0.005 else f"{value:.2f}"
+    if not all(check.ok for check in found):
+        return f"[red]{text}[/]"
+    return f"[yellow]{text}[/]" if any(check.warning for check in found) else text
 
 
 def show_scenes(scenes: Iterable[Scene]) -> None:

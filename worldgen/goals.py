@@ -80,7 +80,7 @@ class GoalCheck:
         body = self._id(mujoco.mjtObj.mjOBJ_BODY, name)
         for joint in range(self.model.njnt):
             inside = self.model.jnt_bodyid[joint]
-            if self.model.body_parentid[inside] == body and self.model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
+            if self.model.body_parentid[inside] == body and np.ptp(self.model.jnt_range[joint]) > 0:
                 return joint
         raise SceneError(f"'{name}' has nothing that opens or closes.")
 
@@ -127,8 +127,9 @@ class GoalCheck:
         touches, table, robot = self._contacts(data)
         local = self._local(data)
         half = self.model.site_size[self.site]
-        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and local[2] <= half[2] + self._target_half_height
-        return 1 - float(np.linalg.norm(local)) / _FAR, touches and not table and not robot and bool(inside)
+        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and abs(local[2]) <= half[2] + self._target_half_height
+        gap = float(np.linalg.norm([*local[:2], local[2] + half[2] - self._target_half_height]))  # to its floor
+        return 1 - gap / _FAR, touches and not table and not robot and bool(inside)
 
     def _near(self, data: mujoco.MjData) -> tuple[float, bool]:
         assert isinstance(self.goal, NearGoal)

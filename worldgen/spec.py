@@ -297,7 +297,11 @@ def anchor(place: Place) -> str:
 
 def schema_problems(error: ValidationError) -> list[Problem]:
     """Turn Pydantic's findings into plain sentences."""
-    return [_schema_problem(item) for item in error.errors(include_url=False, include_context=False)]
+    found = error.errors(include_url=False, include_context=False)
+    spoilt = {
+        item["loc"][:end] for item in found for end in range(len(item["loc"]))
+    }  # "too short" for its bad items only
+    return [_schema_problem(item) for item in found if item["type"] != "too_short" or item["loc"] not in spoilt]
 
 
 def _schema_problem(item: Any) -> Problem:

@@ -281,7 +281,20 @@ def visible_solid(mesh: trimesh.Trimesh, points: np.ndarray) -> np.ndarray:
     return solid
 
 
-WIRY = {"whisk", "spoon", "spatula", "vase", "bell", "cutter", "funnel", "goblet", "cup", "mug", "candlestick"}
+WIRY = {
+    "whisk",
+    "spoon",
+    "spatula",
+    "vase",
+    "bell",
+    "cutter",
+    "funnel",
+    "goblet",
+    "cup",
+    "mug",
+    "candlestick",
+    "bracelet",
+}
 """Thin or open things, whose overlap on a coarse grid says little."""
 
 

@@ -157,6 +157,8 @@ class Draft:
     sites: dict[str, Site] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
     touchable: bool = True
+    fitted: bool = False
+    """Whether collision is drawn to the exact size and place already, so that only the mesh is stretched."""
 
 
 def finish(brief: Brief, draft: Draft) -> Shape:
@@ -168,7 +170,8 @@ def finish(brief: Brief, draft: Draft) -> Shape:
     low, high = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
     scale = np.asarray(brief.size) / (high - low)
     move = -scale * np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
-    parts = [_part("", draft.solid, draft.collision, scale, move, draft.touchable)]
+    root = _part("", draft.solid, draft.collision, scale, move, draft.touchable)
+    parts = [replace(root, collision=tuple(draft.collision)) if draft.fitted else root]
     for child in draft.children:
         pos = np.asarray(child.pos) * scale + move
         part = _part(child.name, child.solid, child.collision, scale, np.zeros(3))
@@ -257,9 +260,9 @@ def _scaled_geom(geom: Geom, scale: NDArray[np.float64], move: NDArray[np.float6
     if geom.type in ("box", "ellipsoid"):
         size = size * stretched
     elif geom.type == "sphere":
-        size = size * np.cbrt(scale.prod())
+        size = size * scale.min()
     else:
-        size = size * (math.sqrt(stretched[0] * stretched[1]), stretched[2])
+        size = size * (min(stretched[0], stretched[1]), stretched[2])
     quat = geom.quat
     if geom.type in ("capsule", "cylinder") and np.ptp(scale) > 1e-6:
         axis = scale * rotation(geom.quat)[:, 2]

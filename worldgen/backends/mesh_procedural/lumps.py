@@ -24,14 +24,14 @@ def egg(b: Brief) -> Draft:
         return points
 
     body = flatten_base(blob((z / 2, y / 2, x / 2), b.base, shape, rows=14).rotate((0, 90, 0)), z * 0.035)
-    return Draft(body, resting(b, x * 0.15, y * 0.17, slim=0.98))
+    return Draft(body, resting(b, x * 0.15, y * 0.17, slim=0.98), fitted=True)
 
 
 def potato(b: Brief) -> Draft:
     """A lumpy potato."""
     x, y, z = b.size
     body = blob((x / 2, y / 2, z / 2), b.base, waves(b, b.vary(0.05, 0.09)), (0.85, 0.9), 12, 24)
-    return Draft(flatten_base(body, z * 0.06), resting(b, x * 0.2, y * 0.2, slim=0.97))
+    return Draft(flatten_base(body, z * 0.06), resting(b, x * 0.2, y * 0.2, slim=0.97), fitted=True)
 
 
 def bread(b: Brief) -> Draft:
@@ -51,7 +51,7 @@ def bread(b: Brief) -> Draft:
         Geom(type="box", size=(x * 0.4, y * 0.42, z * 0.3), pos=(0, 0, z * 0.3 + LIFT)),
         ellipsoid((x / 2, y / 2, z / 2 - LIFT), (0, 0, z / 2 + LIFT)),
     ]
-    return Draft(stack(body, *cuts), collision, {"grasp": grip((0, 0, z * 0.55), y)})
+    return Draft(stack(body, *cuts), collision, {"grasp": grip((0, 0, z * 0.55), y)}, fitted=True)
 
 
 def ball(b: Brief) -> Draft:
@@ -66,7 +66,7 @@ def ball(b: Brief) -> Draft:
     if kinds > 0.7:
         regions[0] = regions[1] = regions[12] = regions[13] = line
     body = lathe(profile, regions, 28).translate((0, 0, -r)).rotate((b.vary(15, 40), b.vary(-20, 20), 0))
-    return Draft(flatten_base(body, z * 0.035), resting(b, r * 0.42, r * 0.42))
+    return Draft(flatten_base(body, z * 0.035), resting(b, r * 0.42, r * 0.42), fitted=True)
 
 
 def duck(b: Brief) -> Draft:

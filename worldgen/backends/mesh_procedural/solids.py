@@ -82,7 +82,7 @@ def apple(b: Brief) -> Draft:
     parts = [body, _stem(b, h * 0.72, z, lean)]
     if b.chance(0.5):
         parts.append(_leaf(b, (lean * 0.6, 0, h * 0.92), r * 0.75, b.vary(0, 6)))
-    return Draft(stack(*parts), resting(b, r * 0.42, r * 0.42, h), {"grasp": grip((0, 0, h * 0.52), y)})
+    return Draft(stack(*parts), resting(b, r * 0.42, r * 0.42, h), {"grasp": grip((0, 0, h * 0.52), y)}, fitted=True)
 
 
 def tangerine(b: Brief) -> Draft:
@@ -94,7 +94,7 @@ def tangerine(b: Brief) -> Draft:
     top = z - knob
     star = [_leaf(b, (0, 0, top * 0.97), r * 0.3, k * 2 * math.pi / 5, 4) for k in range(5)] if b.chance(0.6) else []
     stub = lathe([(0, top * 0.9), (r * 0.1, top * 0.9), (r * 0.08, z), (0, z)], b.tile((88, 128, 50)), 8)
-    return Draft(stack(body, stub, *star), resting(b, r * 0.42, r * 0.42, top))
+    return Draft(stack(body, stub, *star), resting(b, r * 0.42, r * 0.42, top), fitted=True)
 
 
 def tomato(b: Brief) -> Draft:
@@ -110,7 +110,7 @@ def tomato(b: Brief) -> Draft:
 
     body = flatten_base(blob((r, r, h / 2), b.base, shape, rows=14), h * 0.03)
     leaves = [_leaf(b, (0, 0, h * 0.9), r * b.vary(0.6, 0.8), k * 2 * math.pi / 5, -4) for k in range(5)]
-    return Draft(stack(body, *leaves, _stem(b, h * 0.75, z, 0.003)), resting(b, r * 0.42, r * 0.42, h))
+    return Draft(stack(body, *leaves, _stem(b, h * 0.75, z, 0.003)), resting(b, r * 0.42, r * 0.42, h), fitted=True)
 
 
 def pumpkin(b: Brief) -> Draft:
@@ -132,7 +132,7 @@ def pumpkin(b: Brief) -> Draft:
         green,
         6,
     )
-    return Draft(stack(body, stalk), resting(b, r * 0.42, r * 0.42, h, 0.96))
+    return Draft(stack(body, stalk), resting(b, r * 0.42, r * 0.42, h, 0.96), fitted=True)
 
 
 def pepper(b: Brief) -> Draft:
@@ -155,7 +155,9 @@ def pepper(b: Brief) -> Draft:
         green,
         8,
     )
-    return Draft(stack(body, stalk), [*resting(b, r * 0.4, r * 0.4, h, 0.9), upright(r * 0.72, h * 0.2, h * 0.85)])
+    return Draft(
+        stack(body, stalk), [*resting(b, r * 0.4, r * 0.4, h, 0.9), upright(r * 0.72, h * 0.2, h * 0.85)], fitted=True
+    )
 
 
 def lemon(b: Brief) -> Draft:
@@ -171,7 +173,7 @@ def lemon(b: Brief) -> Draft:
 
     body = blob((z / 2, y / 2, x / 2), b.base, shape, (1.15, 1.0), 16, 24).rotate((0, 90, 0))
     body = flatten_base(body, z * 0.04)
-    return Draft(body, resting(b, x * 0.16, y * 0.18, slim=0.97))
+    return Draft(body, resting(b, x * 0.16, y * 0.18, slim=0.97), fitted=True)
 
 
 def pear(b: Brief) -> Draft:

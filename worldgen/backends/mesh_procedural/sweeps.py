@@ -177,7 +177,8 @@ def donut(b: Brief) -> Draft:
             )
             parts.append(grain.translate((out * math.cos(angle), out * math.sin(angle), z * 0.945)))
     hold = Site(pos=(0, -y / 2 + radius, radius), quat=grip((0, 0, 0), 1).quat, size=(radius, 0.008, 0.008))
-    return Draft(stack(*parts), _ring_geoms(x, y, radius * 0.97), {"grasp": hold})
+    whole = max(stack(*parts).decompose(), key=lambda piece: piece.volume())  # leaves slivers of icing behind
+    return Draft(whole, _ring_geoms(x, y, radius * 0.97), {"grasp": hold})
 
 
 def bracelet(b: Brief) -> Draft:

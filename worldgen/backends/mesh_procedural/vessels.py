@@ -253,7 +253,9 @@ def goblet(b: Brief) -> Draft:
     body = lathe(line, [b.base] * (len(outer) + 1) + [inside] * (len(line) - len(outer) - 2), 28)
     middle = start + (z - start) * 0.3
     collision: list[Geom] = [upright(base, 0, 0.004), upright(stem * 1.2, 0.004, start + 0.004)]
-    collision += wall((r * 0.4, start), (r, middle), t, 8) + wall((r, middle), (r * belly, z), t, 8)
+    collision += wall((r * 0.4, start), (r, middle), t, 8) + wall(
+        (r, middle), (r * belly, start + (z - start) * 0.98), t
+    )
     sites = {
         "inside": _cavity(r * 0.8, start + 0.006, z),
         "bottom": Site(pos=(0, 0, 0), size=(base * 0.6, base * 0.6, 0.001)),
