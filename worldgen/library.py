@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mujoco
 from pydantic import Field, ValidationError
@@ -30,6 +30,11 @@ from .wire import SPLITS
 
 FORMAT = 1
 INDEX = "library.json"
+Format = Annotated[int, Field(ge=1, le=FORMAT)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""Of a scene, also of its folder: never a path to elsewhere."""
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+"""Of an entry in `assets/`."""
 
 
 class Check(Strict):
@@ -57,16 +62,16 @@ class Rejection(Strict):
 class SceneRecord(Strict):
     """Everything known of a scene, beside its MJCF."""
 
-    format: int = FORMAT
-    name: str
+    format: Format = FORMAT
+    name: Name
     split: str
     family: str
     seed: int
     attempt: int = 0
     spec: SceneSpec
-    assets: dict[str, str]
+    assets: dict[str, Key]
     """Object name → asset key."""
-    textures: dict[str, str]
+    textures: dict[str, Key]
     """`table`, `wall`, `floor` → key."""
     poses: dict[str, Pose]
     """Settled pose of every object."""
@@ -80,7 +85,7 @@ class SceneRecord(Strict):
 class Rejected(Strict):
     """Why a planned scene is missing."""
 
-    name: str
+    name: Name
     split: str
     request: str
     rejections: tuple[Rejection, ...]
@@ -89,11 +94,11 @@ class Rejected(Strict):
 class Index(Strict):
     """library.json."""
 
-    format: int = FORMAT
+    format: Format = FORMAT
     settings: dict[str, Any]
     """What was asked for; the same settings resume this library."""
     complete: bool = False
-    scenes: tuple[str, ...] = ()
+    scenes: tuple[Name, ...] = ()
     counts: dict[str, Any] = Field(default_factory=dict)
     """Scenes by split, family and robot; distinct assets; attempts, accepted, rejected by reason."""
     held_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -155,11 +160,12 @@ class Scene:
         Raises:
             SceneError: When it is not safe to open or MuJoCo refuses it.
         """
-        safety.require_safe(self.xml, self.root)
+        if found := safety.problems(self.xml, self.root):
+            raise SceneError(f"scene '{self.name}' is not safe to open: " + " ".join(map(str, found)))
         try:
             return mujoco.MjModel.from_xml_path(str(self.xml))
         except ValueError as error:
-            raise SceneError(f"MuJoCo refuses '{self.xml}': {error}") from error
+            raise SceneError(f"MuJoCo refuses scene '{self.name}': {error}") from error
 
 
 class SceneLibrary:
