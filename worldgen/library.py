@@ -160,8 +160,7 @@ class Scene:
         Raises:
             SceneError: When it is not safe to open or MuJoCo refuses it.
         """
-        if found := safety.problems(self.xml, self.root):
-            raise SceneError(f"scene '{self.name}' is not safe to open: " + " ".join(map(str, found)))
+        safety.require_safe(self.xml, self.root)
         try:
             return mujoco.MjModel.from_xml_path(str(self.xml))
         except ValueError as error:
@@ -196,19 +195,21 @@ class SceneLibrary:
         if root.exists() and not root.is_dir():
             raise LibraryError(f"'{root}' is a file. Give a folder for the library.")
         library = cls(root)
-        if (root / INDEX).exists():
+        known = (root / INDEX).exists()
+        if known:
             _require_same(root, library.index().settings, settings)
-            return library
-        if root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
+        elif root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
             raise LibraryError(f"'{root}' is not empty and holds no library. Give an empty or new folder.")
         try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not known:  # first of all, so that whoever is killed here can go on
+                library.write_index(Index(settings=settings))
             for part in ("assets", "robots", "scenes", "rejected"):
-                (root / part).mkdir(parents=True, exist_ok=True)
+                (root / part).mkdir(exist_ok=True)
         except OSError as error:
             raise LibraryError(
                 f"'{root}' cannot be written ({error.strerror}). Choose another folder or change its permissions."
             ) from error
-        library.write_index(Index(settings=settings))
         return library
 
     def index(self) -> Index:

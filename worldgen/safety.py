@@ -97,6 +97,12 @@ def problems(scene_xml: Path, root: Path) -> list[Problem]:
     return found + list(_file_problems(tree, file.parent, root)) + list(_drawn_problems(tree))
 
 
+def require_safe(scene_xml: Path, root: Path) -> None:
+    """Raise SceneError with all reasons when a scene file is not safe to open."""
+    if found := problems(scene_xml, root):
+        raise SceneError(f"{scene_xml.name} is not safe to open: " + " ".join(str(problem) for problem in found))
+
+
 def _expanded(tree: Element) -> float:
     """Return how many elements there are once every copy is made."""
     total, rest = 0.0, [(tree, 1.0)]

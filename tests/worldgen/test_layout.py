@@ -331,10 +331,10 @@ class TestRefusals:
 def test_a_typical_scene_takes_milliseconds() -> None:
     spec = scene(*(thing(name) for name in "abcdef"))
     bodies = BODIES | {name: disc(0.03) for name in "def"}
-    seconds = []
+    seconds = []  # of processor time: a busy machine is no fault of the layout
     for seed in range(30):
-        start = time.perf_counter()
+        start = time.thread_time()
         place(spec, bodies, WORKSPACE, seed)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.thread_time() - start)
     print(f"place: median {1000 * np.median(seconds):.1f} ms")
     assert np.median(seconds) < 0.03

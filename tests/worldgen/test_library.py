@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -58,10 +59,30 @@ class TestCreate:
         with pytest.raises(LibraryError, match=r"cannot be written \(Permission denied\)\. Choose another folder"):
             SceneLibrary.create(tmp_path / "library", SETTINGS)
 
-    def test_an_interrupted_start_can_be_gone_on_with(self, tmp_path: Path) -> None:
-        for part in ("assets", "scenes"):
-            (tmp_path / part).mkdir()  # killed before the index was written
-        SceneLibrary.create(tmp_path, SETTINGS)
+    @pytest.mark.parametrize("step", range(6))
+    def test_an_interrupted_start_can_be_gone_on_with(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        real, left = Path.mkdir, [step]
+
+        def stop(self: Path, *more: Any, **options: Any) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            real(self, *more, **options)
+
+        monkeypatch.setattr(Path, "mkdir", stop)
+        with contextlib.suppress(KeyboardInterrupt):
+            SceneLibrary.create(tmp_path / "library", SETTINGS)
+        monkeypatch.undo()
+        found = SceneLibrary.create(tmp_path / "library", SETTINGS)
+        assert {path.name for path in found.root.iterdir()} == {
+            "library.json",
+            "assets",
+            "robots",
+            "scenes",
+            "rejected",
+        }
 
 
 class TestOpen:

@@ -166,6 +166,8 @@ def test_a_stranger_s_scene_is_refused(root: Path, name: str) -> None:
     text, words = BAD[name]
     found = problems(root, text)
     assert any(words in problem for problem in found), found
+    with pytest.raises(SceneError, match=r"scene\.xml is not safe to open"):
+        safety.require_safe(root / "scenes" / "0000" / "scene.xml", root)
 
 
 @pytest.mark.parametrize("side", ["file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback"])

@@ -1,0 +1,138 @@
+"""Who may import whom (docs/design.md), read from the source: a lower layer knows nothing of a higher one."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import worldgen
+
+ROOT = Path(worldgen.__file__).parent
+LAYERS: tuple[str, ...] = (
+    "errors data store spec shapes vocabulary phrases wire paint child",
+    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich kinematics robot_import",
+    "assets mjcf",
+    "library safety camera",
+    "checks render gallery card viewer export urdf schemas importing",
+    "build",
+    "pipeline",
+    "console",
+    "cli",
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+FIRST = frozenset(LAYERS[0].split())
+OUTSIDE_TORCH = {"torch", "torchvision", "transformers", "diffusers", "accelerate", "trainer"}
+
+
+def modules() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
+    """Yield the absolute names of what a file imports; `lazy` also inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ["worldgen", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(tree) if lazy else ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            start = ".".join(part for part in (base, node.module or "") if part)
+            for alias in node.names:
+                inner = f"{start}.{alias.name}"
+                yield inner if _is_module(inner) else start
+
+
+def _is_module(name: str) -> bool:
+    parts = name.split(".")
+    path = ROOT.joinpath(*parts[1:])
+    return parts[0] == "worldgen" and (path.with_suffix(".py").is_file() or path.is_dir())
+
+
+def own(path: Path, *, lazy: bool = True) -> list[str]:
+    """Return the modules of worldgen that a file imports, without the package's name."""
+    return [name.removeprefix("worldgen.") for name in imports(path, lazy=lazy) if name.startswith("worldgen.")]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if path.parent == ROOT], ids=relative)
+def test_a_module_imports_lower_layers_only(path: Path) -> None:
+    if path.name == "__init__.py":
+        assert own(path) == []
+        return
+    assert path.stem in LEVEL, f"'{path.name}' has no layer yet: add it to LAYERS"
+    level = LEVEL[path.stem]
+    for name in own(path):
+        if level <= 1 and name.split(".")[0] == "backends":
+            pytest.fail(f"{path.name} imports {name}: backends are named, and imported on use")
+        if name.split(".")[0] != "backends":
+            assert LEVEL[name] <= level, f"{path.name} imports {name} of a higher layer"
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if "backends" in path.parts], ids=relative)
+def test_a_backend_imports_the_first_layer_and_its_own_package(path: Path) -> None:
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    for name in own(path):
+        mine = package != "backends" and (name == package or name.startswith(f"{package}."))
+        assert name in FIRST or mine, f"{relative(path)} imports {name}"
+
+
+def test_no_circles() -> None:
+    graph = {
+        path.stem: {name for name in own(path, lazy=False) if "." not in name}
+        for path in modules()
+        if path.parent == ROOT
+    }
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, f"imports go in a circle: {' -> '.join((*way, name))}"
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_no_trainer_and_no_torch(path: Path) -> None:
+    found = {name.split(".")[0] for name in imports(path)}
+    assert not found & OUTSIDE_TORCH
+
+
+def test_exactly_one_blanket_except() -> None:
+    found = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+                for kind in kinds:
+                    if kind is None or (isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException")):
+                        reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+                        found += [] if reraises else [relative(path)]
+    assert found == ["build.py"]
+
+
+def test_every_module_says_what_it_knows() -> None:
+    for path in modules():
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert text or not path.read_text(encoding="utf-8").strip(), f"{relative(path)} has no docstring"
+
+
+def test_named_backends_exist() -> None:
+    from worldgen import assets, designer
+
+    for table in (assets.BACKENDS, designer.BACKENDS):
+        for target in table.values():
+            module, _, attribute = target.partition(":")
+            assert importlib.util.find_spec(module), target
+            assert attribute
