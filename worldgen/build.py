@@ -203,11 +203,9 @@ def _build_once(
 
 
 def install_robot(name: str, root: Path) -> robots.Robot:
-    """Copy an arm into the library once and return it."""
+    """Copy an arm into the library, where it is missing or damaged, and return it."""
     robot = robots.load(name)
-    place = root / "robots" / name
-    if not place.is_dir():
-        store.publish(place, lambda folder: store.copy_files(robot.folder, folder))
+    store.Store(root / "robots").put(name, partial(store.copy_files, robot.folder))
     return robot
 
 

@@ -79,7 +79,12 @@ def decompose(
     whole = _few(vertices, WHOLE_VERTICES, "the mesh")
     if max_hulls == 1:
         return Decomposition((whole,), "hull", "one hull is allowed")
-    if abs(mesh_solid.signed_volume(vertices, faces) / mesh_solid.signed_volume(*convex_hull(vertices, "the mesh")) - 1) < 0.005:
+    if (
+        abs(
+            mesh_solid.signed_volume(vertices, faces) / mesh_solid.signed_volume(*convex_hull(vertices, "the mesh")) - 1
+        )
+        < 0.005
+    ):
         return Decomposition((whole,), "hull", "the mesh is convex")
     mesh = {"vertices": vertices, "faces": faces, "threshold": np.array(threshold), "max_hulls": np.array(max_hulls)}
     reasons = []
@@ -158,7 +163,10 @@ def _tidy(found: child.Arrays) -> tuple[Hull, ...]:
         if mesh_solid.signed_volume(*hull) > SMALLEST:
             hulls.append(hull)
     return tuple(
-        sorted(hulls, key=lambda hull: (-round(mesh_solid.signed_volume(*hull), 12), *hull[0].min(axis=0), *hull[0].max(axis=0)))
+        sorted(
+            hulls,
+            key=lambda hull: (-round(mesh_solid.signed_volume(*hull), 12), *hull[0].min(axis=0), *hull[0].max(axis=0)),
+        )
     )
 
 

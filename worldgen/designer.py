@@ -233,7 +233,7 @@ def make_brief(request: Request, gripper_opening: float, held: HeldOut | None = 
 
 def check_request(request: Request) -> None:
     """Refuse a request that no backend can take."""
-    text = request.text.strip()
+    text = check_text(request.text)
     if not any(letter.isalpha() for letter in text):
         raise DesignError("The request is empty. Say what the robot should do, or what is on the table.")
     if len(text) > MAX_TEXT:
@@ -244,6 +244,15 @@ def check_request(request: Request) -> None:
         raise DesignError(f"Unknown split. {vocabulary.valid_names(request.split, SPLITS)}")
     if request.photo is not None and not request.photo.is_file():
         raise DesignError(f"There is no photo {request.photo}. Give the path of a PNG or JPEG file.")
+
+
+def check_text(text: str) -> str:
+    """Return a request without blanks around it; refuse what cannot be written to a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DesignError(f"The request is no valid text: {text[:80]!a}. Write it in UTF-8.") from None
+    return text.strip()
 
 
 def shown(text: str) -> str:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,7 +26,7 @@ import numpy as np
 import worldgen
 
 from . import assets, checks, data, designer, render, robots, store
-from .build import ATTEMPTS, Job, Outcome, build, restore
+from .build import ATTEMPTS, Job, Outcome, build, install_robot, restore
 from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError, WorldgenError
 from .library import Check, Index, Rejected, Rejection, Scene, SceneLibrary
@@ -51,13 +54,13 @@ class Settings:
     """Photo of a real table to rebuild; language models only."""
 
     def __post_init__(self) -> None:
-        if not self.requests or any(not text.strip() for text in self.requests):
+        if not self.requests or any(not designer.check_text(text) for text in self.requests):
             raise DesignError(
                 'The request is empty. Say what the robot shall do, for example "put the red mug on the plate".'
             )
         if not 1 <= self.count <= MAX_SCENES:
             raise LibraryError(f"count {self.count} is outside [1, {MAX_SCENES}]. Make several libraries for more.")
-        if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
+        if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or not abs(sum(self.splits) - 1) <= 1e-6:
             raise LibraryError(
                 f"splits {self.splits} must be {len(SPLITS)} shares that sum to 1, for {', '.join(SPLITS)}."
             )
@@ -194,13 +197,13 @@ class Planner:
 
 
 def signature(spec: SceneSpec) -> str:
-    """Return a digest that two scenes share when only sizes, shapes and places tell them apart.
+    """Return a digest that two scenes share when only sizes, shades, shapes and places tell them apart.
 
     Places are drawn anew at every reset, so they make no difference to a policy.
     """
     kinds = {item.name: [item.category, item.colour, item.material, item.pattern, item.role] for item in spec.objects}
     goals = [[goal.kind, *(kinds[name] for name in goal_names(goal))] for goal in spec.task.goals]
-    where = [spec.robot, spec.surface.material, spec.surface.variant, spec.background.room, spec.background.variant]
+    where = [spec.robot, spec.surface.material, spec.background.room]
     return store.key([sorted(kinds.values()), goals, where])
 
 
@@ -257,8 +260,12 @@ def make(
         failures,
     )
     found = SceneLibrary.create(out, settings.stored())
-    for part in ("assets", "scenes", "rejected", "robots"):
-        store.sweep(out / part)
+    for folder in (out, *(out / part for part in ("assets", "scenes", "rejected", "robots"))):
+        store.sweep(folder)
+    if cache_root:
+        for part in ("assets", "scenes", "replies"):
+            store.sweep(cache_root / part)
+    install_robot(settings.robot, out)
     outcomes: dict[str, Outcome] = {}
     built = 0
     try:
@@ -346,7 +353,9 @@ def _pool(workers: int, out: Path, cache_root: Path | None, backend: str) -> Ite
 @contextlib.contextmanager
 def _executor(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool that leaves Ctrl-C to this process and drops what has not begun when an error passes through."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
+    )
     try:
         yield pool
     except BaseException:
@@ -361,8 +370,16 @@ def _now(job: Job, out: Path, cache_root: Path | None, backend: str) -> Future[O
     return future
 
 
-def _ignore_interrupts() -> None:
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone: a killed parent cannot tell its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def summarise(found: SceneLibrary, settings: Settings, outcomes: dict[str, Outcome]) -> Index:
@@ -432,6 +449,10 @@ def check_one(folder: Path) -> CheckRow:
         scene = Scene.open(folder)
         entries = store.Store(scene.root / "assets")
         keys = sorted({*scene.record.assets.values(), *scene.record.textures.values()})
+        arm = scene.root / "robots" / scene.record.spec.robot
+        found += [
+            Problem("files", f"robots/{arm.name}: {what}.", "Make the library again.") for what in store.damage(arm)
+        ]
         found += [
             Problem("files", f"assets/{key}: {what}.", "Build the library again.")
             for key in keys

@@ -183,10 +183,6 @@ def test_unstable(scene_of: SceneOf) -> None:
     assert failed(scene, scene.model())["drift"].detail == "the simulation is unstable."
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="steps that are not finite cost minutes: watching must stop at the first, and other gates not begin",
-)
 def test_what_is_unstable_is_not_simulated_on(scene_of: SceneOf, steps: list[int]) -> None:
     scene = scene_of("stack")
     failed(scene, scene.model())

@@ -33,7 +33,6 @@ from ..conftest import SETTINGS, TRAIN_ONLY
 
 CUBES = Settings(("stack the blue cube on the green cube",), count=2, splits=TRAIN_ONLY)
 TREE = dict[str, str]
-ROBOT_UNCHECKED = pytest.mark.xfail(strict=True, reason="a library's copy of the arm is neither verified nor restored")
 
 
 def tree(root: Path) -> TREE:
@@ -154,12 +153,10 @@ class TestRepair:
             pytest.param(
                 lambda root: shutil.rmtree(root / "robots"),
                 id="robot missing",
-                marks=ROBOT_UNCHECKED,
             ),
             pytest.param(
                 lambda root: next((root / "robots").rglob("robot.xml")).write_text("<mujoco/>"),
                 id="robot changed",
-                marks=ROBOT_UNCHECKED,
             ),
         ],
     )
@@ -192,7 +189,6 @@ class TestInterruption:
         assert changed(tree(cubes / "library"), tree(out)) == []
 
     @pytest.mark.slow
-    @pytest.mark.xfail(strict=True, reason="the workers of a killed parent wait for work for ever")
     def test_nobody_survives_a_killed_parent(self, tmp_path: Path) -> None:
         process = start(tmp_path / "library", tmp_path / "store", "--workers", "2")
         wait_for(lambda: any((tmp_path / "store").glob("assets/*/asset.json")), process)
@@ -367,9 +363,7 @@ class TestFailures:
         assert (report.built, report.accepted) == (0, 0)  # what was given up stays so
 
 
-NAN = pytest.param(
-    (float("nan"), 0, 0, 0, 1), marks=pytest.mark.xfail(strict=True, reason="a comparison with NaN lets it through")
-)
+NAN = pytest.param((float("nan"), 0, 0, 0, 1))
 
 
 class TestSettings:
