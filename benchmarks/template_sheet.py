@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from worldgen import vocabulary
-from worldgen.assets import obj_text
 from worldgen.backends.mesh_procedural import make
+from worldgen.files import obj_text
 from worldgen.shapes import Shape
 from worldgen.spec import ObjectSpec
 

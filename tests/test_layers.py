@@ -13,9 +13,9 @@ import worldgen
 
 ROOT = Path(worldgen.__file__).parent
 LAYERS: tuple[str, ...] = (
-    "errors data store spec shapes vocabulary phrases wire paint child",
-    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich kinematics robot_import",
-    "assets mjcf",
+    "errors data store shapes vocabulary language spec phrases wire paint files child",
+    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich footprint kinematics robot_import",
+    "assets panorama mjcf",
     "library safety camera",
     "checks render gallery card viewer export urdf schemas importing",
     "build",

@@ -11,19 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
-from scipy.spatial import ConvexHull
 
 from . import child, convex, mesh, mesh_parse, mesh_read, mesh_solid, paint, shapes, solids, spec, store, vocabulary
 from .convex import Fidelity
 from .errors import AssetError
+from .files import obj_text, png
+from .footprint import footprint
 from .shapes import Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
 from .spec import ObjectSpec
 
@@ -31,7 +30,6 @@ BACKENDS = {"procedural": "worldgen.backends.mesh_procedural:make"}
 """Name → "module:function", imported on use; any dotted path of that form is a name too."""
 
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
-_FOOTPRINT_VERTICES = 12
 
 
 class AssetPart(Strict):
@@ -238,7 +236,20 @@ def backend_version(name: str) -> str:
 
 
 _TOOLS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "pillow", "scipy", "trimesh")
-_SHARED_CODE = (child, convex, mesh, mesh_parse, mesh_read, mesh_solid, paint, shapes, solids, spec)
+_SHARED_CODE = (
+    sys.modules[footprint.__module__],
+    sys.modules[png.__module__],
+    child,
+    convex,
+    mesh,
+    mesh_parse,
+    mesh_read,
+    mesh_solid,
+    paint,
+    shapes,
+    solids,
+    spec,
+)
 
 
 @cache
@@ -279,7 +290,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path, notes: tuple[
         texture="texture.png",
         parts=parts,
         sites=shape.sites,
-        footprint=_footprint(shape, points),
+        footprint=footprint(shape),
         fidelity=convex.fidelity(scored) if scored else None,
         notes=(*notes, *(note for _, _, note in finished if note)),
         cost=Cost(geoms=sum(len(part.collision) for part in parts), contacts=0, step_us=0),
@@ -328,74 +339,6 @@ def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...],
 def _vector(values: NDArray[np.float64], digits: int = 6) -> Vector3:
     x, y, z = (round(float(value), digits) for value in values)
     return x, y, z
-
-
-def _footprint(shape: Shape, points: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """Return the convex outline of all parts, closed and open, with few vertices, never smaller than the true one."""
-    clouds = [points[:, :2]]
-    for part in shape.parts:
-        if part.joint and part.joint.type == "slide":
-            far = max(part.joint.range, key=abs)
-            clouds.append((part.vertices + part.pos + far * np.array(part.joint.axis))[:, :2])
-        elif part.joint:
-            clouds.append(_swept(part)[:, :2])
-    cloud = np.concatenate(clouds)
-    corners = cloud[ConvexHull(cloud).vertices]
-    if len(corners) > _FOOTPRINT_VERTICES:
-        corners = _around(corners)
-    return tuple((round(float(x), 5), round(float(y), 5)) for x, y in corners)
-
-
-def _swept(part: Part) -> NDArray[np.float64]:
-    """Return the vertices of a hinged part at several openings [m]."""
-    assert part.joint is not None
-    axis, anchor = np.array(part.joint.axis), np.array(part.joint.pos)
-    clouds = []
-    for angle in np.linspace(0, max(part.joint.range, key=abs), 7):
-        turn = np.zeros(9)
-        quat = np.zeros(4)
-        mujoco.mju_axisAngle2Quat(quat, axis, angle)
-        mujoco.mju_quat2Mat(turn, quat)
-        clouds.append((part.vertices - anchor) @ turn.reshape(3, 3).T + anchor + part.pos)
-    return np.concatenate(clouds)
-
-
-def _around(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a polygon of a few fixed directions around a convex outline."""
-    angles = np.arange(_FOOTPRINT_VERTICES) * 2 * np.pi / _FOOTPRINT_VERTICES
-    normals = np.stack([np.cos(angles), np.sin(angles)], 1)
-    support = (corners @ normals.T).max(axis=0)
-    following = np.roll(normals, -1, axis=0)
-    # each vertex is where two neighbouring supporting lines meet
-    return np.array(
-        [
-            np.linalg.solve(np.stack([n, m]), [a, b])
-            for n, m, a, b in zip(normals, following, support, np.roll(support, -1), strict=True)
-        ]
-    )
-
-
-def obj_text(vertices: NDArray[np.float64], faces: NDArray[np.int64], uv: NDArray[np.float64] | None = None) -> str:
-    """Return a Wavefront OBJ; equal texture coordinates are written once."""
-    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices]
-    if uv is None:
-        lines += [f"f {a} {b} {c}" for a, b, c in faces + 1]
-        return "\n".join(lines) + "\n"
-    unique, index = np.unique(np.round(uv.reshape(-1, 2), 5), axis=0, return_inverse=True)
-    lines += [f"vt {u:.5f} {v:.5f}" for u, v in unique]
-    corner = index.reshape(-1, 3) + 1
-    lines += [f"f {a}/{d} {b}/{e} {c}/{f}" for (a, b, c), (d, e, f) in zip(faces + 1, corner, strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-def png(image: NDArray[np.uint8], colours: int = 0) -> bytes:
-    """Return an image as PNG; `colours` > 0 makes it a palette image of at most so many."""
-    picture = Image.fromarray(image)
-    if colours:
-        picture = picture.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    buffer = BytesIO()
-    picture.save(buffer, "PNG", compress_level=6)
-    return buffer.getvalue()
 
 
 def measure_cost(asset: Asset, folder: Path) -> Cost:

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from . import data, phrases, vocabulary
 from .enrich import to_spec
 from .errors import DesignError, Problem, SpecError
+from .language import split_words
 from .shapes import Strict
-from .spec import SceneSpec, schema_problems, split_words
+from .spec import SceneSpec, schema_problems
 from .wire import SPLITS, Brief, Budget, Draft, Drafter, DrafterSettings, HeldOut, Message, Request, Split, WireScene
 
 __all__ = [

@@ -12,8 +12,9 @@ from typing import Any
 
 from . import phrases, vocabulary
 from .errors import DesignError, Problem, SpecError
+from .language import split_words
 from .shapes import Vector3
-from .spec import MIN_SIZE, SceneSpec, split_words
+from .spec import MIN_SIZE, SceneSpec
 from .vocabulary import Category
 from .wire import Brief, WireGoal, WireObject, WireScene
 

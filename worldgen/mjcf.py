@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from . import paint, robots, store, vocabulary
+from . import paint, panorama, robots, store, vocabulary
 from .assets import CONTACT, VISUAL_GROUP, Asset, Painted, store_texture
 from .errors import SceneError
 from .layout import Body, Pose, Workspace
@@ -255,7 +255,7 @@ def _room(model: mujoco.MjSpec, spec: SceneSpec, painted: Mapping[str, Painted])
             type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
             file=f"assets/{spec.background.panorama}/texture.png",
             gridsize=[6, 1],
-            gridlayout="RLUDFB",
+            gridlayout=panorama.LAYOUT,
         )
     else:
         _paint(model, "wall", painted["wall"], (1.2, 1.2))

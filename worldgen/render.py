@@ -14,9 +14,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from . import card
-from .assets import png
 from .camera import MAX_HEIGHT, MAX_WIDTH, Camera, Image
 from .errors import RenderError
+from .files import png
 from .library import Index, Scene, SceneLibrary
 
 PREVIEW = (480, 360)

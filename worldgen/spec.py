@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from . import vocabulary
 from .errors import Problem, SpecError
+from .language import noun_phrases
 from .shapes import Positive, Strict
 
 SPEC_VERSION: Literal[1] = 1
@@ -503,66 +503,3 @@ def _rivals(objects: Iterable[ObjectSpec], meant: ObjectSpec, phrase: frozenset[
 def fits(phrase: frozenset[str], item: ObjectSpec) -> bool:
     """Return whether every attribute in a noun phrase (see `noun_phrases`) is true of the object."""
     return phrase <= set(item.attributes())
-
-
-def noun_phrases(sentence: str, category: str) -> list[frozenset[str]]:
-    """Return, for each mention of a category in a sentence, the attributes said of it.
-
-    "the red ceramic mug" names category "mug" with {"red", "ceramic"}. Synonyms and plurals of the vocabulary count; words
-    that are no colour, material or pattern ("big", "nearest") are ignored.
-    """
-    words = split_words(sentence)
-    known = vocabulary.categories().get(category)
-    nouns = known.words(category) if known else (category, vocabulary.pluralise(category))
-    found = []
-    for noun in {tuple(split_words(noun)) for noun in nouns}:
-        for start in range(len(words) - len(noun) + 1):
-            if tuple(words[start : start + len(noun)]) == noun:
-                found.append(_attributes_before(words[:start]))
-    return found
-
-
-def _attributes_before(words: list[str]) -> frozenset[str]:
-    attributes = {*vocabulary.colours(), *vocabulary.materials(), *vocabulary.patterns()}
-    said = []
-    for word in reversed(words[-4:]):
-        if word in _PHRASE_ENDS:
-            break
-        if word in attributes:
-            said.append(word)
-    return frozenset(said)
-
-
-_PHRASE_ENDS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "this",
-        "that",
-        "your",
-        "my",
-        "its",
-        "of",
-        "on",
-        "onto",
-        "in",
-        "into",
-        "to",
-        "from",
-        "by",
-        "with",
-        "near",
-        "and",
-        "or",
-        "next",
-        "inside",
-        "beside",
-        "over",
-    ]
-)
-
-
-def split_words(sentence: str) -> list[str]:
-    """Return the lower-case words of a sentence without punctuation."""
-    return "".join(c if c.isalnum() else " " for c in sentence.lower()).split()

@@ -17,8 +17,9 @@ import numpy as np
 import trimesh
 
 from . import store
-from .assets import Asset, AssetPart, obj_text
+from .assets import Asset, AssetPart
 from .errors import SceneError
+from .files import obj_text
 from .library import Scene
 from .shapes import Geom, Quaternion, Vector3
 

@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 
 from worldgen import store
-from worldgen.assets import Asset, AssetPart, Cost, obj_text, png
+from worldgen.assets import Asset, AssetPart, Cost
+from worldgen.files import obj_text, png
 from worldgen.layout import Pose
 from worldgen.library import Check, Index, Rejected, Rejection, Scene, SceneLibrary, SceneRecord
 from worldgen.shapes import Geom, Joint, Provenance

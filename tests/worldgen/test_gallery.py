@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from worldgen import gallery
-from worldgen.assets import png
 from worldgen.errors import RenderError, SceneError
+from worldgen.files import png
 from worldgen.library import SceneLibrary
 
 from . import handmade

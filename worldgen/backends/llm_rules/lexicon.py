@@ -7,8 +7,8 @@ from functools import cache
 from typing import NamedTuple, cast
 
 from ... import vocabulary
+from ...language import split_words
 from ...phrases import phrases
-from ...spec import split_words
 
 ADJECTIVES = frozenset({"colour", "material", "pattern", "surface", "size", "room"})
 """Kinds of words that can stand before a noun."""
