@@ -19,7 +19,8 @@ LAYERS: tuple[str, ...] = (
     "library safety camera",
     "checks render gallery card viewer export urdf schemas importing",
     "build",
-    "pipeline",
+    "workers",
+    "pipeline recheck",
     "console",
     "cli",
 )

@@ -5,6 +5,9 @@ A job's result depends on nothing but the job, so that workers, kills and reruns
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -21,6 +24,7 @@ from . import (
     camera,
     checks,
     data,
+    files,
     goals,
     layout,
     library,
@@ -33,7 +37,7 @@ from . import (
     vocabulary,
 )
 from . import spec as spec_module
-from .errors import AssetError, LayoutError, SceneError, StoreError, WorldgenError
+from .errors import AssetError, LayoutError, RenderError, SceneError, StoreError, WorldgenError
 from .library import Rejection, Scene, SceneRecord
 from .spec import SceneSpec
 from .wire import Split
@@ -71,40 +75,22 @@ class Outcome:
 def code_version() -> str:
     """Return a digest of all code and words that decide what a scene looks like."""
     modules = (
-        assets,
-        camera,
-        checks,
-        goals,
-        layout,
-        library,
-        mjcf,
-        paint,
-        render,
-        robots,
-        shapes,
-        spec_module,
-        vocabulary,
+        *(assets, camera, checks, files, goals, layout, library, mjcf, paint, render, robots, shapes),
+        *(spec_module, vocabulary, sys.modules[__name__]),
     )
     folders = [data.path("assets", part) for part in ("vocabulary", "robots")]
     words = [store.file_digest(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    return store.key([store.code_digest(*modules), words])
+    return store.key([store.code_digest(*modules), words, os.environ.get("MUJOCO_GL", "")])
 
 
-def job_key(job: Job, backend: str) -> str:
+def job_key(job: Job, spec: SceneSpec, backend: str) -> str:
     """Return the key of everything that decides the bytes of a job's scene."""
+    arm = robots.load(spec.robot).folder
     return store.key(
         {
             "job": [job.name, job.split, job.seed, job.design, [item.model_dump() for item in job.earlier]],
-            "spec": job.spec.model_dump(mode="json") if job.spec else None,
-            "robot": store.key(
-                [
-                    store.file_digest(path)
-                    for path in sorted(robots.load(job.spec.robot).folder.iterdir())
-                    if path.is_file()
-                ]
-            )
-            if job.spec
-            else "",
+            "spec": spec.model_dump(mode="json"),
+            "robot": [store.file_digest(path) for path in sorted(arm.rglob("*")) if path.is_file()],
             "assets": [backend, assets.backend_version(backend)],
             "code": code_version(),
             "tools": assets.tool_versions(),
@@ -113,8 +99,8 @@ def job_key(job: Job, backend: str) -> str:
 
 
 def restore(job: Job, root: Path, cache_root: Path, backend: str = "procedural") -> Outcome | None:
-    """Bring the scene of a job from the cache into the library, with all its assets; None when the cache lacks any of it."""
-    found = store.Store(cache_root / "scenes").get(job_key(job, backend)) if job.spec else None
+    """Bring what an earlier build made of a job from the cache, with all assets; None when the cache lacks any of it."""
+    found = store.Store(cache_root / "scenes").get(job_key(job, job.spec, backend)) if job.spec else None
     if found is None:
         return None
     if (found / _GIVEN_UP).exists():
@@ -125,42 +111,46 @@ def restore(job: Job, root: Path, cache_root: Path, backend: str = "procedural")
     for key in sorted({*record.assets.values(), *record.textures.values()}):
         if not shared.copy_to(key, entries):
             return None
-    install_robot(record.spec.robot, root)
-    store.publish(root / "scenes" / job.name, lambda folder: store.copy_files(found, folder, manifest=True), sync=False)
+    store.publish(root / "scenes" / job.name, partial(store.copy_files, found, manifest=True), sync=False)
     return Outcome(job.name, True, record.rejections, cached=True)
+
+
+FLEETING = frozenset({"crash"})
+"""Verdicts that may be the machine's fault: kept out of the cache, and tried again by the next run."""
+_GIVEN_UP = "rejections.json"
 
 
 def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedural") -> Outcome:
     """Build the scene of a job into the library at `root`, trying a few seeds.
 
-    Whatever goes wrong with one scene is recorded and ends there; only what would stop every scene (a full disk) passes through.
+    Whatever goes wrong with one scene is recorded and ends there; only what would stop every scene passes through: a full disk, no
+    memory, no way to draw.
     """
     if job.spec is None:
         assert job.failure is not None
         return Outcome(job.name, False, (job.failure,))
-    rejections, cache_entries = job.earlier, store.Store(cache_root / "scenes") if cache_root else None
+    rejections, cached = job.earlier, store.Store(cache_root / "scenes") if cache_root else None
     for attempt in range(ATTEMPTS):
         try:
             folder = _build_once(job, job.spec, root, cache_root, backend, attempt, rejections)
-            if cache_entries:
-                cache_entries.put(job_key(job, backend), partial(store.copy_files, folder))
+            if cached:
+                cached.put(job_key(job, job.spec, backend), partial(store.copy_files, folder))
             return Outcome(job.name, True, rejections)
-        except StoreError:
+        except (StoreError, RenderError, MemoryError):
             raise
         except GateError as error:
             found = [Rejection(attempt=attempt, gate=gate, message=message) for gate, message in error.failures]
         except (AssetError, LayoutError, SceneError) as error:
             gate = {AssetError: "asset", LayoutError: "layout"}.get(type(error), "compile")
             found = [Rejection(attempt=attempt, gate=gate, message=str(error))]
-        except Exception as error:  # noqa: BLE001 - the batch boundary: one broken scene must not end the others
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise StoreError(f"This machine is out of resources: {error}. Use fewer --workers.") from error
             found = [Rejection(attempt=attempt, gate="crash", message=f"{type(error).__name__}: {error}")]
         rejections += tuple(found)
-    if cache_entries:
-        cache_entries.put(job_key(job, backend), partial(_write_rejections, rejections))
+    if cached and not FLEETING & {item.gate for item in rejections}:
+        cached.put(job_key(job, job.spec, backend), partial(_write_rejections, rejections))
     return Outcome(job.name, False, rejections)
-
-
-_GIVEN_UP = "rejections.json"
 
 
 def _write_rejections(rejections: tuple[Rejection, ...], folder: Path) -> None:
@@ -189,6 +179,10 @@ def _build_once(
     shared = store.Store(cache_root / "assets") if cache_root else entries
     made = {item.name: assets.make(item, shared, backend) for item in spec.objects}
     painted = mjcf.textures(spec, shared)
+    if spec.background.panorama:
+        entries_or_shared = entries if entries.get(spec.background.panorama) else shared
+        entries_or_shared.copy_to(spec.background.panorama, shared)
+        painted["panorama"] = assets.Painted(spec.background.panorama)
     if shared is not entries:
         for key in sorted({*(asset.key for asset in made.values()), *(texture.key for texture in painted.values())}):
             shared.copy_to(key, entries)
@@ -244,11 +238,11 @@ def _write_scene(
     )
     scene = Scene(folder, record)
     examined = scene.model()  # as a user will load it: from disk
-    found = checks.examine(scene, examined)
+    found = checks.examine(scene, examined, clock=False)
     if failed := checks.problems(found):
         raise GateError([(problem.path, problem.message) for problem in failed])
     (folder / "preview.png").write_bytes(render.preview(scene, examined))
-    record = record.model_copy(update={"checks": checks.repeatable(found)})
+    record = record.model_copy(update={"checks": found})
     (folder / "scene.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -267,9 +261,8 @@ def settle(
     state = mujoco.MjData(model)
     robots.set_home(model, state, robot.recipe, "robot/")
     for name, pose in poses.items():
-        for joint in range(model.njnt):
-            if pose.opening and model.joint(joint).name.startswith(f"{name}/"):
-                state.qpos[model.jnt_qposadr[joint]] = pose.opening * max(model.jnt_range[joint], key=abs)
+        if pose.opening and (joint := _joint(model, name)) is not None:
+            state.qpos[model.jnt_qposadr[joint]] = pose.opening * max(model.jnt_range[joint], key=abs)
     mujoco.mj_forward(model, state)
     upright = {name: state.body(name).xmat[8] for name in poses}
     for _ in range(round(checks.SETTLE / mjcf.TIMESTEP / 20)):
@@ -284,10 +277,23 @@ def settle(
                 ("settle", f"'{name}' moved {100 * moved:.1f} cm and tilted {tilted:.0f} deg from where it was put.")
             )
         yaw = float(np.arctan2(body.xmat[3], body.xmat[0]))
-        settled[name] = layout.Pose(
-            pos=tuple(round(float(v), 6) for v in body.xpos), yaw=round(yaw, 6), opening=pose.opening
-        )
+        place = tuple(round(float(value), 6) for value in body.xpos)
+        opening = _opening(model, state, name) if pose.opening else 0.0
+        settled[name] = layout.Pose(pos=place, yaw=round(yaw, 6), opening=opening)
     if failures:
         raise GateError(failures)
     state.qvel[:] = 0
     return settled, state
+
+
+def _joint(model: mujoco.MjModel, name: str) -> int | None:
+    """Return the joint by which an object opens."""
+    return next((joint for joint in range(model.njnt) if model.joint(joint).name.startswith(f"{name}/")), None)
+
+
+def _opening(model: mujoco.MjModel, state: mujoco.MjData, name: str) -> float:
+    """Return the share of its range by which an object is open."""
+    joint = _joint(model, name)
+    if joint is None:
+        return 0.0
+    return round(float(state.qpos[model.jnt_qposadr[joint]] / max(model.jnt_range[joint], key=abs)), 6)

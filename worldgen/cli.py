@@ -82,6 +82,7 @@ def make(
     assets: str = "procedural",
     splits: tuple[float, float, float, float, float] = (0.8, 0.05, 0.05, 0.05, 0.05),
     photo: Path | None = None,
+    panorama: Path | None = None,
     store: Path | None = None,
     llm: Llm = Llm(),
 ) -> None:
@@ -101,13 +102,14 @@ def make(
         assets: Backend that makes objects: procedural, or "module:function".
         splits: Shares of train, unseen-objects, unseen-categories, unseen-instructions and unseen-backgrounds.
         photo: Photo of a real table to rebuild; needs a language model that sees.
+        panorama: Picture of a real room to stand in: twice as wide as high, or six faces of a cube in a column or cross.
         store: Folder of everything built before, shared by all libraries; default ~/.cache/worldgen or $WORLDGEN_STORE.
         llm: Endpoint and budget.
     """
     from . import console, data, pipeline
 
     settings = pipeline.Settings(
-        pipeline.sentences(request, tasks), count, seed, robot, designer, assets, splits, _text(photo)
+        pipeline.sentences(request, tasks), count, seed, robot, designer, assets, splits, _text(photo), _text(panorama)
     )
     with console.progress(count) as progress:
         report = pipeline.make(
@@ -130,10 +132,10 @@ def check(library: Positional[Path], workers: int = max(os.cpu_count() or 1, 1))
         library: Folder of a library, or of one scene.
         workers: Processes.
     """
-    from . import console, pipeline
+    from . import console, recheck
 
     with console.progress(0, "checking") as progress:
-        rows = pipeline.check(library, workers=workers, progress=progress)
+        rows = recheck.check(library, workers=workers, progress=progress)
     console.show_checks(rows)
     sys.exit(0 if rows and all(row.ok for row in rows) else 1)
 

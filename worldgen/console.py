@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,10 +16,17 @@ from rich.table import Table
 from .assets import Asset
 from .build import Outcome
 from .library import Check, Scene
-from .pipeline import CheckRow, Report, Tell
+from .pipeline import Report
+from .recheck import CheckRow
 from .robots import Robot
 
 _LOG_SECONDS = 10.0
+
+
+class Tell(Protocol):
+    """What long work calls as it goes on."""
+
+    def __call__(self, done: int, wanted: int, outcome: Outcome | None = None) -> None: ...
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def progress(total: int, verb: str = "making") -> Iterator[Tell]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(verb, total=total or None)
 
-        def tell(done: int, wanted: int, outcome: Outcome) -> None:
+        def tell(done: int, wanted: int, outcome: Outcome | None = None) -> None:
             bar.update(task, completed=done, total=wanted)
             for line in _complaints(outcome):
                 bar.console.print(line, style="yellow", highlight=False, markup=False)
@@ -52,7 +60,7 @@ class _Lines:
     def __init__(self, verb: str) -> None:
         self.verb, self.last = verb, time.monotonic()
 
-    def __call__(self, done: int, wanted: int, outcome: Outcome) -> None:
+    def __call__(self, done: int, wanted: int, outcome: Outcome | None = None) -> None:
         for line in _complaints(outcome):
             print(line, file=sys.stderr)
         if done == wanted or time.monotonic() - self.last >= _LOG_SECONDS:
@@ -60,8 +68,8 @@ class _Lines:
             print(f"{self.verb}: {done} of {wanted}", file=sys.stderr, flush=True)
 
 
-def _complaints(outcome: Outcome) -> list[str]:
-    if outcome.accepted or outcome.cached:
+def _complaints(outcome: Outcome | None) -> list[str]:
+    if outcome is None or outcome.accepted or outcome.cached:
         return []
     last = outcome.rejections[-1]
     return [f"scene {outcome.name} given up after {last.attempt + 1} tries ({last.gate}): {last.message}"]
@@ -78,22 +86,20 @@ def show_report(report: Report) -> None:
         reasons = ", ".join(f"{gate} {count}" for gate, count in report.rejections.most_common())
         console.print(f"rejected attempts: {reasons}", highlight=False)
     if report.accepted:
-        console.print(
-            f"look: worldgen gallery {report.root}   play: worldgen view {report.root}/scenes/{report.first}",
-            highlight=False,
-        )
+        print(f"look: worldgen gallery {report.root}")
+        print(f"play: worldgen view {report.root}/scenes/{report.first}")
 
 
 _COLUMNS = {
-    "overlap\nmm": "penetration",
+    "over-\nlap mm": "penetration",
     "drift\nmm": "drift",
     "tilt\ndeg": "tilt",
     "path\nmm": "path",
     "goal": "goal",
     "grip\nused": "graspable",
     "seen\npx": "visible",
-    "hidden": "occlusion",
-    "speed\nx real": "speed",
+    "hid-\nden": "occlusion",
+    "x real\ntime": "speed",
 }
 """Heading → gate, or the start of the names of several."""
 

@@ -327,24 +327,32 @@ def _seconds(wire: WireScene) -> float:
 def _sentences(wire: WireScene, brief: Brief) -> dict[str, Any]:
     """Keep held-out forms out of the training splits and free wording out of the split of unseen instructions."""
     unseen = brief.request.split == "unseen-instructions"
-    sentences = list(dict.fromkeys((wire.instruction, *wire.paraphrases)))
-    kept = [text for text in sentences if phrases.is_held_out(text) == unseen]
-    if not kept or kept[0] != wire.instruction:
-        kept = [*_rendered(wire, unseen), *kept]
+    texts = [wire.instruction, *wire.paraphrases]
     if unseen:  # only wording that is ours is sure to be disjoint from every other draft's
-        kept = [text for text in dict.fromkeys((*kept, *_rendered(wire, unseen))) if phrases.is_held_out(text)]
-    if not kept:
-        raise SpecError(
-            [Problem("goals", f"{len(wire.goals)} goals have no held-out wording in this split.", "Give one goal.")]
+        texts += _rendered(wire, unseen)
+    elif phrases.is_held_out(wire.instruction):
+        texts = [*_rendered(wire, unseen), *texts]
+    elif not texts:
+        texts = _rendered(wire, unseen)
+    kept = [text for text in dict.fromkeys(texts) if phrases.is_held_out(text) == unseen]
+    if kept:
+        return {"instruction": kept[0], "paraphrases": kept[1:]}
+    if unseen:
+        problem = Problem("goals", f"{len(wire.goals)} goals have no held-out wording in this split.", "Give one goal.")
+    else:
+        problem = Problem(
+            "instruction",
+            f"'{wire.instruction}' has a form that is kept for the split of unseen instructions.",
+            "Say it as a plain command, such as 'put the ... in the ...'.",
         )
-    return {"instruction": kept[0], "paraphrases": kept[1:]}
+    raise SpecError([problem])
 
 
 def _rendered(wire: WireScene, held_out: bool) -> list[str]:
-    """Say the first goal in all our templates of one side; the draft's own sentence where it cannot be said so."""
+    """Say the only goal in all our templates of one side; nothing where there are more, or it cannot be said so."""
     goal, objects = wire.goals[0], {item.name: item for item in wire.objects}
     if len(wire.goals) > 1 or goal.target not in objects or (goal.other and goal.other not in objects):
-        return [wire.instruction]
+        return []
     kind = "stack" if goal.kind == "on" and objects[goal.other].role == "target" else goal.kind
     try:
         nouns = [
@@ -353,7 +361,7 @@ def _rendered(wire: WireScene, held_out: bool) -> list[str]:
             if name
         ]
     except DesignError:
-        return [wire.instruction]
+        return []
     return [phrases.say(text, nouns[0], nouns[-1]) for text in phrases.templates(kind, held_out)]
 
 

@@ -48,11 +48,7 @@ def _zipped(scene: Scene) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         _add(archive, "README.txt", _readme(scene).encode())
         for name in sorted(set(_files(scene))):
-            try:
-                content = (scene.root / name).read_bytes()
-            except OSError as error:
-                raise SceneError(f"'{scene.root / name}' cannot be read ({error.strerror}). Build it again.") from error
-            _add(archive, name, content)
+            _add(archive, name, safety.read(scene.root / name, scene.root))
     return buffer.getvalue()
 
 
@@ -70,19 +66,11 @@ def _files(scene: Scene) -> Iterator[str]:
     folders = [f"assets/{urdf.own_name(key)}" for key in keys]
     for folder in (f"scenes/{scene.folder.name}", f"robots/{urdf.own_name(record.spec.robot)}", *folders):
         for path in (scene.root / folder).rglob("*"):
-            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+            if (path.is_file() or path.is_symlink()) and not path.name.startswith("."):  # a link is refused when read
                 yield path.relative_to(scene.root).as_posix()
     root = scene.root.resolve()
-    tree = ElementTree.parse(scene.xml)
-    found = tree.find("compiler")
-    compiler = {} if found is None else found.attrib
-    for element in tree.iter():
-        for key, value in element.attrib.items():
-            if key.startswith("file"):
-                base = compiler.get("texturedir" if element.tag == "texture" else "meshdir") or compiler.get(
-                    "assetdir", ""
-                )
-                yield (scene.folder / base / value).resolve().relative_to(root).as_posix()
+    for _, _, path in safety.named_files(ElementTree.parse(scene.xml).getroot()):
+        yield (scene.folder / path).resolve().relative_to(root).as_posix()
 
 
 def _readme(scene: Scene) -> str:

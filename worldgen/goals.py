@@ -57,6 +57,8 @@ class GoalCheck:
         elif isinstance(goal, OpenGoal | ClosedGoal):
             self.joint = self._jointed(goal.target)
         self._target_half_height = self._half_height(goal.target)
+        self._target_geoms = self._geoms(self.target)
+        self._start_height = self._height_at_home()
 
     def __call__(self, data: mujoco.MjData) -> Progress:
         """Return the progress of a state whose positions and contacts are up to date (`mj_forward` or `mj_step`)."""
@@ -127,7 +129,9 @@ class GoalCheck:
         touches, table, robot = self._contacts(data)
         local = self._local(data)
         half = self.model.site_size[self.site]
-        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and abs(local[2]) <= half[2] + self._target_half_height
+        # Its lowest point must be in the lower half of the free space: what lies across the rim is not inside.
+        sunk = -half[2] - 0.01 <= self._lowest(data) - data.site_xpos[self.site][2] <= 0
+        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and sunk
         gap = float(np.linalg.norm([*local[:2], local[2] + half[2] - self._target_half_height]))  # to its floor
         return 1 - gap / _FAR, touches and not table and not robot and bool(inside)
 
@@ -145,11 +149,33 @@ class GoalCheck:
     def _geoms(self, body: int) -> NDArray[np.int64]:
         return np.flatnonzero((self._root[self.model.geom_bodyid] == body) & (self.model.geom_contype != 0))
 
+    def _lowest(self, data: mujoco.MjData) -> float:
+        """Return the height of the target's lowest point in the world, by the boxes around its collision geoms [m]."""
+        geoms = self._target_geoms
+        rotation = data.geom_xmat[geoms].reshape(-1, 3, 3)[:, 2]
+        centre, half = self.model.geom_aabb[geoms, :3], self.model.geom_aabb[geoms, 3:]
+        low = data.geom_xpos[geoms, 2] + (rotation * centre).sum(axis=1) - (np.abs(rotation) * half).sum(axis=1)
+        return float(low.min()) if len(geoms) else float(data.xpos[self.target][2])
+
+    def _height_at_home(self) -> float:
+        """Return the height of the target's origin in the scene's home keyframe, or where it was built [m]."""
+        data = mujoco.MjData(self.model)
+        if self.model.nkey:
+            mujoco.mj_resetDataKeyframe(self.model, data, 0)
+        mujoco.mj_kinematics(self.model, data)
+        return float(data.xpos[self.target][2])
+
     def _lifted(self, data: mujoco.MjData) -> tuple[float, bool]:
         assert isinstance(self.goal, LiftedGoal)
-        _, table, robot = self._contacts(data)
-        height = float(data.xpos[self.target][2])
-        return height / self.goal.height, height >= self.goal.height and robot and not table
+        height = float(data.xpos[self.target][2]) - self._start_height
+        return height / self.goal.height, height >= self.goal.height and self._held(data)
+
+    def _held(self, data: mujoco.MjData) -> bool:
+        """Return whether the robot and nothing else touches the target."""
+        bodies = self.model.geom_bodyid[data.contact.geom[: data.ncon]].reshape(-1, 2)
+        others = bodies[:, ::-1][self._top(bodies) == self.target]
+        others = others[self._top(others) != self.target]
+        return bool(len(others)) and bool(self._robot[others].all())
 
     def _pushed(self, data: mujoco.MjData) -> tuple[float, bool]:
         local = self._local(data)

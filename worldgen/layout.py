@@ -73,8 +73,6 @@ class Workspace:
     """Where clutter may stand: visible table around `reach` [m]."""
     keep_out: tuple[tuple[float, float, float], ...] = ()
     """Discs x, y, radius that stay free: the arm's base [m]."""
-    hover: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 10.0)
-    """Disc x, y, radius under the home gripper, and its height: nothing taller stands there [m]."""
 
 
 @dataclass
@@ -255,9 +253,7 @@ def _fitting(
     if avoid_reach:
         a0, a1, b0, b1 = space.reach
         free &= ~shapely.intersects(shapes, shapely.box(a0 + 0.06, b0 + 0.06, a1 - 0.06, b1 - 0.06))
-    hx, hy, hr, clearance = space.hover
-    hover = ((hx, hy, hr),) if body.height > clearance else ()
-    for x, y, radius in (*space.keep_out, *hover):
+    for x, y, radius in space.keep_out:
         free &= shapely.distance(shapes, shapely.Point(x, y)) >= radius
     for name, other in board.taken.items():
         free[free] = shapely.distance(shapes[free], other) >= max(gap, board.gaps[name])

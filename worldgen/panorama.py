@@ -6,6 +6,7 @@ Faces follow MuJoCo's order right, left, up, down, front, back: seen from the ro
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,18 @@ _CROSS = {"U": (0, 1), "L": (1, 0), "F": (1, 1), "R": (1, 2), "B": (1, 3), "D": 
 """Face → row and column in a 3 x 4 cross."""
 
 
-def add(file: Path, entries: store.Store) -> str:
-    """Store a panorama as six faces in a column and return its key.
+def key_of(file: Path) -> str:
+    """Return the key that a picture gets as a panorama, after a look at it.
+
+    Raises:
+        SceneError: When the file is no such picture.
+    """
+    _faces(_read(file), file)
+    return store.key({"panorama": store.file_digest(file), "code": store.code_digest(sys.modules[__name__])})
+
+
+def add(file: Path, entries: store.Store) -> None:
+    """Store a panorama, as six faces in a column, under its key.
 
     Args:
         file: A PNG or JPEG: twice as wide as high (equirectangular, its middle straight ahead of the robot), six square faces in a
@@ -46,13 +57,11 @@ def add(file: Path, entries: store.Store) -> str:
     """
     faces = _faces(_read(file), file)
     column = np.concatenate([faces[name] for name in LAYOUT])
-    key = store.key({"panorama": store.file_digest(file), "size": SIZE, "code": 1})
 
     def build(folder: Path) -> None:
         (folder / "texture.png").write_bytes(png(np.ascontiguousarray(column)))
 
-    entries.put(key, build)
-    return key
+    entries.put(key_of(file), build)
 
 
 def _read(file: Path) -> NDArray[np.uint8]:

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +20,14 @@ import numpy as np
 
 import worldgen
 
-from . import assets, checks, data, designer, render, robots, store
-from .build import ATTEMPTS, Job, Outcome, build, install_robot, restore
+from . import assets, data, designer, panorama, render, robots, store
+from .build import ATTEMPTS, FLEETING, Job, Outcome, install_robot
 from .designer import Designed
-from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError, WorldgenError
-from .library import Check, Index, Rejected, Rejection, Scene, SceneLibrary
+from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError
+from .library import Index, Rejected, Rejection, Scene, SceneLibrary
 from .spec import SceneSpec, goal_names
 from .wire import SPLITS, Budget, DrafterSettings, Request, Split
+from .workers import Workers, check_workers
 
 MAX_SCENES = 100_000
 SPARE = 0.25
@@ -52,6 +48,8 @@ class Settings:
     """Shares of `wire.SPLITS`, in their order."""
     photo: str | None = None
     """Photo of a real table to rebuild; language models only."""
+    panorama: str | None = None
+    """Picture of a real room around the table, in place of the drawn rooms."""
 
     def __post_init__(self) -> None:
         if not self.requests or any(not designer.check_text(text) for text in self.requests):
@@ -60,16 +58,19 @@ class Settings:
             )
         if not 1 <= self.count <= MAX_SCENES:
             raise LibraryError(f"count {self.count} is outside [1, {MAX_SCENES}]. Make several libraries for more.")
+        if not 0 <= self.seed < 2**63:
+            raise LibraryError(f"seed {self.seed} is outside [0, 2^63).")
         if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or not abs(sum(self.splits) - 1) <= 1e-6:
             raise LibraryError(
                 f"splits {self.splits} must be {len(SPLITS)} shares that sum to 1, for {', '.join(SPLITS)}."
             )
 
     def stored(self) -> dict[str, Any]:
-        """Return the settings as they stand in library.json: a photo by its name and content, not by where it lies."""
+        """Return the settings as they stand in library.json: a picture by its name and content, not by where it lies."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        if self.photo and Path(self.photo).is_file():
-            found["photo"] = {"name": Path(self.photo).name, "sha256": store.file_digest(Path(self.photo))}
+        for key, path in (("photo", self.photo), ("panorama", self.panorama)):
+            if path and Path(path).is_file():
+                found[key] = {"name": Path(path).name, "sha256": store.file_digest(Path(path))}
         return found
 
 
@@ -91,14 +92,14 @@ class Report:
         return self.accepted >= self.wanted
 
 
-Submit = Callable[[Job], Future[Outcome]]
 Tell = Callable[[int, int, Outcome], None]
 """Called with how many are done, how many are wanted, and each outcome as it comes."""
 
 
 def split_of(index: int, shares: Sequence[float]) -> Split:
     """Return the split of the scene with an index; shares hold over any run of indices, so a larger count only adds scenes."""
-    position = (index + 0.5) * 0.6180339887498949 % 1.0  # golden-ratio sequence: evenly spread at every length
+    # The golden ratio spreads a sequence evenly at every length; the offset puts the first six scenes into `train`.
+    position = (0.15 + index * 0.6180339887498949) % 1.0
     for split, edge in zip(SPLITS, np.cumsum(shares), strict=True):
         if position < edge:
             return split
@@ -136,6 +137,7 @@ class Planner:
         self.opening = robots.load(settings.robot).recipe.gripper.opening
         self.held = designer.held_out(" ".join(settings.requests))
         self.seen: set[str] = set()
+        self.panorama = panorama.key_of(Path(settings.panorama)) if settings.panorama else None
 
     def plan(self, index: int) -> tuple[Job, Designed | None]:
         """Design the scene with an index. Call with 0, 1, 2 ... in order.
@@ -160,7 +162,7 @@ class Planner:
                     raise  # no other scene would fare better
                 failure = Rejection(attempt=attempt, gate="design", message=str(error))
                 return Job(name, split, text, seed, None, failure=failure), None
-            if job := self._job(designed, name, ()):
+            if job := self._job(designed, name):
                 return job, designed
         message = f"{ATTEMPTS} designs in a row looked like earlier scenes: same objects, goal, table and room."
         return Job(
@@ -181,27 +183,42 @@ class Planner:
             raise
         except (DesignError, SpecError):
             return None
-        job = self._job(again, outcome.name, outcome.rejections)
-        return (job, again) if job else None
+        # Not among the planned ones: repairs end in any order, and no plan may depend on that.
+        return self._made(again, outcome.name, outcome.rejections), again
 
-    def _job(self, designed: Designed, name: str, earlier: tuple[Rejection, ...]) -> Job | None:
+    def _job(self, designed: Designed, name: str) -> Job | None:
         likeness = signature(designed.spec)
         if likeness in self.seen:
             return None
         self.seen.add(likeness)
-        origin = designed.provenance
-        spec = designed.spec.model_copy(update={"name": name})
+        return self._made(designed, name)
+
+    def _made(self, designed: Designed, name: str, earlier: tuple[Rejection, ...] = ()) -> Job:
+        origin, spec = designed.provenance, designed.spec
+        background = spec.background.model_copy(update={"panorama": self.panorama})
+        spec = spec.model_copy(update={"name": name, "background": background})
         return Job(
             name, origin.split, origin.request, origin.seed, spec, origin.model_dump(mode="json"), earlier=earlier
         )
 
 
 def signature(spec: SceneSpec) -> str:
-    """Return a digest that two scenes share when only sizes, shades, shapes and places tell them apart.
+    """Return a digest that two scenes share when only places, shades and the shapes of the clutter tell them apart.
 
     Places are drawn anew at every reset, so they make no difference to a policy.
     """
-    kinds = {item.name: [item.category, item.colour, item.material, item.pattern, item.role] for item in spec.objects}
+    named = spec.goal_names()
+    kinds = {
+        item.name: [
+            item.category,
+            item.colour,
+            item.material,
+            item.pattern,
+            item.role,
+            item.variant if item.name in named else 0,
+        ]
+        for item in spec.objects
+    }
     goals = [[goal.kind, *(kinds[name] for name in goal_names(goal))] for goal in spec.task.goals]
     where = [spec.robot, spec.surface.material, spec.background.room]
     return store.key([sorted(kinds.values()), goals, where])
@@ -250,15 +267,12 @@ def make(
         StoreError: When the disk is full. The rerun goes on from there.
         EndpointError: When the language model is out of reach or the budget is used up. The rerun goes on from there.
     """
-    if not 1 <= workers <= 256:
-        raise LibraryError(f"workers {workers} is outside [1, 256].")
-    failures = (cache_root or out) / "failed"
-    planner = Planner(
-        settings,
-        replace(endpoint, replies=endpoint.replies or failures.with_name("replies")),
-        budget or Budget(),
-        failures,
-    )
+    check_workers(workers)
+    spoken = cache_root or data.cache_folder()  # what language models said outlives a library
+    endpoint = replace(endpoint, replies=endpoint.replies or spoken / "replies")
+    planner = Planner(settings, endpoint, budget or Budget(), spoken / "failed")
+    assets.backend_version(settings.assets)  # an unknown one is an error here, not in every scene
+    first = planner.plan(0)  # a request that nobody understands leaves no library behind
     found = SceneLibrary.create(out, settings.stored())
     for folder in (out, *(out / part for part in ("assets", "scenes", "rejected", "robots"))):
         store.sweep(folder)
@@ -266,11 +280,13 @@ def make(
         for part in ("assets", "scenes", "replies"):
             store.sweep(cache_root / part)
     install_robot(settings.robot, out)
+    if settings.panorama:
+        panorama.add(Path(settings.panorama), found.assets)
     outcomes: dict[str, Outcome] = {}
     built = 0
     try:
-        with _pool(workers, out, cache_root, settings.assets) as submit:
-            for outcome in _run(planner, found, submit, 3 * workers, cache_root):
+        with Workers(workers, out, cache_root, settings.assets) as pool:
+            for outcome in _run(planner, first, found, pool):
                 outcomes[outcome.name] = outcome
                 built += not outcome.cached
                 if progress:
@@ -283,9 +299,7 @@ def make(
     return Report(out, settings.count, len(index.scenes), built, reasons, index.scenes[0] if index.scenes else "")
 
 
-def _run(
-    planner: Planner, found: SceneLibrary, submit: Submit, most: int, cache_root: Path | None
-) -> Iterator[Outcome]:
+def _run(planner: Planner, first: tuple[Job, Designed | None], found: SceneLibrary, pool: Workers) -> Iterator[Outcome]:
     """Yield outcomes until enough scenes are accepted or too many were given up.
 
     A job starts only when all running and accepted ones together could still fall short, so the scenes built are the shortest
@@ -296,25 +310,22 @@ def _run(
     running: dict[Future[Outcome], tuple[Job, Designed | None]] = {}
     planned = accepted = 0
     while True:
-        while planned < limit and accepted + len(running) < count and len(running) < most:
-            job, designed = planner.plan(planned)
+        while planned < limit and accepted + len(running) < count and len(running) < 3 * pool.workers:
+            job, designed = first if planned == 0 else planner.plan(planned)
             planned += 1
-            done = _finished(job, found)
-            if done is None and cache_root:
-                done = restore(job, found.root, cache_root, planner.settings.assets)
-            if done:
+            if done := _finished(job, found):
                 accepted += done.accepted
                 yield done
             else:
-                running[submit(job)] = job, designed
+                running[pool.start(job)] = job, designed
         if not running:
             return
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             job, designed = running.pop(future)
-            outcome = future.result()
+            outcome = pool.result(future, job)
             if not outcome.accepted:
                 if designed and (repaired := planner.repair(designed, outcome)):
-                    running[submit(repaired[0])] = repaired
+                    running[pool.start(repaired[0])] = repaired
                     continue
                 found.reject(
                     Rejected(name=job.name, split=job.split, request=job.request, rejections=outcome.rejections)
@@ -335,130 +346,44 @@ def _finished(job: Job, found: SceneLibrary) -> Outcome | None:
                 ):
                     return Outcome(job.name, True, scene.record.rejections, cached=True)
         shutil.rmtree(folder, ignore_errors=True)
-    if rejected := found.rejected(job.name):
+    rejected = found.rejected(job.name)
+    if rejected and not FLEETING & {item.gate for item in rejected.rejections}:
         return Outcome(job.name, False, rejected.rejections, cached=True)
     return None
 
 
-@contextlib.contextmanager
-def _pool(workers: int, out: Path, cache_root: Path | None, backend: str) -> Iterator[Submit]:
-    """Yield a function that starts a job: at once in this process for one worker, else in a pool."""
-    if workers == 1:
-        yield lambda job: _now(job, out, cache_root, backend)
-        return
-    with _executor(workers) as pool:
-        yield lambda job: pool.submit(build, job, out, cache_root, backend)
-
-
-@contextlib.contextmanager
-def _executor(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool that leaves Ctrl-C to this process and drops what has not begun when an error passes through."""
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
-    )
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-def _now(job: Job, out: Path, cache_root: Path | None, backend: str) -> Future[Outcome]:
-    future: Future[Outcome] = Future()
-    future.set_result(build(job, out, cache_root, backend))
-    return future
-
-
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone: a killed parent cannot tell its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def summarise(found: SceneLibrary, settings: Settings, outcomes: dict[str, Outcome]) -> Index:
     """Return the index of a library from what became of its jobs. Reads records; measures nothing."""
-    accepted = [outcomes[name] for name in sorted(outcomes) if outcomes[name].accepted][: settings.count]
-    records = [Scene.open(found.root / "scenes" / outcome.name).record for outcome in accepted]
+    names = [name for name in sorted(outcomes, key=lambda name: (len(name), name)) if outcomes[name].accepted][
+        : settings.count
+    ]
+    splits: Counter[str] = Counter()
+    families: Counter[str] = Counter()
+    objects: set[str] = set()
+    for name in names:
+        record = Scene.open(found.root / "scenes" / name).record
+        splits[record.split] += 1
+        families[record.family] += 1
+        objects |= set(record.assets.values())
     tried = list(outcomes.values())
     first = sum(outcome.accepted and not outcome.rejections for outcome in tried)
     attempts = sum(len({item.attempt for item in outcome.rejections}) + outcome.accepted for outcome in tried)
     held = designer.held_out(" ".join(settings.requests))
     return Index(
         settings=settings.stored(),
-        complete=len(records) >= settings.count,
-        scenes=tuple(record.name for record in records),
+        complete=len(names) >= settings.count,
+        scenes=tuple(names),
         counts={
-            "scenes": len(records),
-            "splits": dict(sorted(Counter(record.split for record in records).items())),
-            "families": dict(sorted(Counter(record.family for record in records).items())),
-            "assets": len({key for record in records for key in record.assets.values()}),
+            "scenes": len(names),
+            "splits": dict(sorted(splits.items())),
+            "families": dict(sorted(families.items())),
+            "assets": len(objects),
             "attempts": attempts,
             "accepted_at_first_try": round(first / max(len(tried), 1), 4),
-            "accepted_per_attempt": round(len(accepted) / max(attempts, 1), 4),
+            "accepted_per_attempt": round(len(names) / max(attempts, 1), 4),
             "rejections": dict(sorted(Counter(item.gate for outcome in tried for item in outcome.rejections).items())),
             "given_up": sorted(outcome.name for outcome in tried if not outcome.accepted),
         },
         held_out={"categories": tuple(held.categories), "surfaces": tuple(held.surfaces), "rooms": tuple(held.rooms)},
         versions={"worldgen": worldgen.__version__, **assets.tool_versions()},
     )
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """What a new examination of one scene found."""
-
-    name: str
-    checks: tuple[Check, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the scene passes."""
-        return not self.problems
-
-
-def check(path: Path, *, workers: int = 1, progress: Tell | None = None) -> list[CheckRow]:
-    """Examine all scenes of a library, or the one scene at `path`, anew: files, safety, gates.
-
-    Raises:
-        LibraryError: When the folder is no library.
-    """
-    if (path / "scene.json").exists() or (path / "scene.xml").exists():
-        return [check_one(path)]
-    folders = [path / "scenes" / name for name in SceneLibrary.open(path).index().scenes]
-    rows: list[CheckRow] = []
-    with _executor(workers) as pool:
-        for row in pool.map(check_one, folders):
-            rows.append(row)
-            if progress:
-                progress(len(rows), len(folders), Outcome(row.name, row.ok, (), cached=True))
-    return rows
-
-
-def check_one(folder: Path) -> CheckRow:
-    """Examine one scene folder anew."""
-    found = [Problem("files", f"{message}.", "Build the scene again.") for message in store.damage(folder)]
-    try:
-        scene = Scene.open(folder)
-        entries = store.Store(scene.root / "assets")
-        keys = sorted({*scene.record.assets.values(), *scene.record.textures.values()})
-        arm = scene.root / "robots" / scene.record.spec.robot
-        found += [
-            Problem("files", f"robots/{arm.name}: {what}.", "Make the library again.") for what in store.damage(arm)
-        ]
-        found += [
-            Problem("files", f"assets/{key}: {what}.", "Build the library again.")
-            for key in keys
-            for what in store.damage(entries.folder(key))
-        ]
-        examined = checks.examine(scene)
-    except WorldgenError as error:
-        return CheckRow(folder.name, (), (*found, Problem("load", str(error))))
-    return CheckRow(folder.name, examined, (*found, *checks.problems(examined)))

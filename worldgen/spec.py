@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError
 
 from .errors import Problem, SpecError
-from .language import noun_phrases
+from .language import Mention, mentions, moves, noun_phrases, opened_or_closed, openings, split_words
 from .shapes import Positive, Strict
 
 SPEC_VERSION: Literal[1] = 1
@@ -484,6 +484,47 @@ def _language_problems(spec: SceneSpec) -> Iterator[Problem]:
                     f"'{sentence}' fits '{item.name}' and also {', '.join(repr(rival.name) for rival in rivals)}.",
                     "Name a colour, material or pattern that only the meant object has, or change the other's.",
                 )
+        yield from _part_problems(spec, sentence, path)
+
+
+def _part_problems(spec: SceneSpec, sentence: str, path: str) -> Iterator[Problem]:
+    """Check that a sentence does not plainly say another thing to do: the other way round, or open for closed."""
+    words = split_words(sentence)
+    jointed = {goal.target for goal in spec.task.goals if isinstance(goal, OpenGoal | ClosedGoal)}
+    for goal in spec.task.goals:
+        target, *receivers = (spec.object(name) for name in goal_names(goal))
+        if goal.target in jointed:
+            if goal.kind in ("open", "closed") and goal.kind not in openings(sentence):
+                verb = "open" if goal.kind == "open" else "close"
+                yield Problem(
+                    path, f"'{sentence}' does not say to {verb} '{target.name}'.", f"Say '{verb} the {target.category}'."
+                )
+        for receiver in receivers:
+            one, other = _told_apart(words, target, receiver), _told_apart(words, receiver, target)
+            if moves(words, other, one, goal.kind) and not moves(words, one, other, goal.kind):
+                yield Problem(
+                    path,
+                    f"'{sentence}' moves '{receiver.name}'; the goal moves '{target.name}'.",
+                    f"Name the {target.colour} {target.category} as what is moved.",
+                )
+    for item in (spec.object(name) for name in sorted(spec.goal_names() - jointed)):
+        if item.role == "fixture" and item.category != "zone":  # "open the drawer and put the mug in it"
+            continue
+        if any(opened_or_closed(words, mention) for mention in mentions(words, item.category)):
+            yield Problem(
+                path,
+                f"'{sentence}' says to open or close '{item.name}', which no goal asks.",
+                "Say what the goals ask, and nothing else.",
+            )
+
+
+def _told_apart(words: list[str], meant: ObjectSpec, other: ObjectSpec) -> list[Mention]:
+    """Return the mentions that fit one object and not the other."""
+    return [
+        mention
+        for mention in mentions(words, meant.category)
+        if fits(mention.said, meant) and not (meant.category == other.category and fits(mention.said, other))
+    ]
 
 
 def _moved_together(spec: SceneSpec, name: str) -> frozenset[str]:

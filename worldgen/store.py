@@ -176,29 +176,41 @@ class Store:
     def _whole(self, key: str) -> Path | None:
         """Return an entry as `get` does; a damaged one is moved out of the way."""
         folder = self.folder(key)
-        if folder.exists() and damage(folder):
+        if (folder.exists() or folder.is_symlink()) and damage(folder):
             _discard(folder)
         return folder if folder.is_dir() else None
 
 
 def copy_files(source: Path, folder: Path, *, manifest: bool = False) -> None:
-    """Copy all files of an entry, with or without its manifest."""
+    """Copy all files of an entry, with or without its manifest.
+
+    Raises:
+        StoreError: When it holds a symbolic link or anything else that is neither file nor folder.
+    """
+    _require_plain(source)
     for path in sorted(source.rglob("*")):
         if path.is_file() and (manifest or path.name != MANIFEST):
             place = folder / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+            shutil.copyfile(path, place, follow_symlinks=False)
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the digests of all files below a folder into its manifest."""
+    """Write the digests of all files below a folder into its manifest.
+
+    Raises:
+        StoreError: When it holds a symbolic link or anything else that is neither file nor folder.
+    """
+    _require_plain(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
     (folder / MANIFEST).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def damage(folder: Path) -> list[str]:
-    """Return what is wrong with an entry: each missing, changed or surplus file; empty when it is whole."""
+    """Return what is wrong with an entry: each missing, changed or surplus file, each link; empty when it is whole."""
+    if odd := _odd(folder):  # nothing is read then: a link may lead anywhere, a pipe has no end
+        return odd
     try:
         digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
@@ -209,9 +221,27 @@ def damage(folder: Path) -> list[str]:
             for name in sorted(present & set(digests))
             if file_digest(folder / name) != digests[name]
         ]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         return [f"{MANIFEST} cannot be read ({error})"]
     return missing + surplus + changed
+
+
+def _odd(folder: Path) -> list[str]:
+    """Return what in an entry is neither a file nor a folder of its own."""
+    if folder.is_symlink():
+        return [f"{folder.name} is a symbolic link"]
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found.append(f"{path.relative_to(folder).as_posix()} is a symbolic link")
+        elif not path.is_file() and not path.is_dir():
+            found.append(f"{path.relative_to(folder).as_posix()} is no file")
+    return found
+
+
+def _require_plain(folder: Path) -> None:
+    if odd := _odd(folder):
+        raise StoreError(f"'{folder}' cannot be kept: {odd[0]}. Put the file itself there.")
 
 
 def _discard(folder: Path) -> None:
@@ -222,6 +252,8 @@ def _discard(folder: Path) -> None:
         if not damage(grave):
             with contextlib.suppress(OSError):
                 grave.rename(folder)
+    if grave.is_symlink():
+        grave.unlink(missing_ok=True)
     shutil.rmtree(grave, ignore_errors=True)
 
 
@@ -236,7 +268,7 @@ def sweep(root: Path) -> None:
         owner = _TEMPORARY.fullmatch(path.name)
         if owner is None or _alive(int(owner[1])):
             continue
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

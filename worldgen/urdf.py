@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 import trimesh
 
-from . import store
+from . import safety, store
 from .assets import Asset, AssetPart
 from .errors import SceneError
 from .files import obj_text
@@ -39,7 +39,7 @@ def write(scene: Scene, out: Path) -> Path:
     for item in scene.record.spec.objects:
         source = scene.root / "assets" / own_name(scene.record.assets[item.name])
         asset = scene.asset(item.name)
-        _write_object(asset, source, out / item.name, item.name)
+        _write_object(asset, source, out / own_name(item.name), item.name)
         pose = scene.record.poses[item.name]
         placed[item.name] = {
             "urdf": f"{item.name}/{item.name}.urdf",
@@ -184,10 +184,8 @@ def _numbers(values: object) -> str:
 
 
 def _get(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SceneError(f"'{path}' cannot be read ({error.strerror}). Build the scene again.") from error
+    """Return the content of `assets/<key>/<name>` of a library."""
+    return safety.read(path, path.parents[2])
 
 
 def _put(path: Path, content: bytes | str) -> None:

@@ -184,6 +184,27 @@ def test_record_that_leads_outside_is_refused(copy: Scene, tmp_path: Path) -> No
             export.write(bad, form, tmp_path / form)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("form", ["zip", "urdf"])
+@pytest.mark.parametrize("linked", ["file", "folder", "asset.json"])
+def test_link_is_not_exported(copy: Scene, tmp_path: Path, form: str, linked: str) -> None:
+    folder, secret = copy.root / "assets" / ("a" * 24), tmp_path / "secret"
+    shutil.copytree(folder, secret)
+    if linked == "folder":
+        shutil.rmtree(folder)
+        folder.symlink_to(secret)
+    elif linked == "file":
+        (secret / "key.txt").write_text("secret")
+        (folder / "key.txt").symlink_to(secret / "key.txt")
+        record = folder / "asset.json"
+        record.write_text(record.read_text().replace('"texture.png"', '"key.txt"'))
+    else:
+        (folder / linked).unlink()
+        (folder / linked).symlink_to(secret / linked)
+    with pytest.raises(SceneError, match="symbolic link"):
+        export.write(copy, form, tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out" / "mug" / "key.txt").exists()
+
+
 def test_missing_file_and_unwritable_place_are_told(copy: Scene, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises((SceneError, StoreError), match="file"):

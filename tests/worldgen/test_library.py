@@ -155,6 +155,15 @@ class TestScenes:
             for item in scene.record.spec.objects:
                 assert scene.asset(item.name).category == item.category
 
+    def test_an_asset_s_record_is_not_read_through_a_link(self, library_copy: SceneLibrary, tmp_path: Path) -> None:
+        scene = next(library_copy.scenes())
+        name, key = next(iter(scene.record.assets.items()))
+        file = library_copy.assets.folder(key) / "asset.json"
+        file.rename(tmp_path / "secret.json")
+        file.symlink_to(tmp_path / "secret.json")
+        with pytest.raises(SceneError, match="symbolic link"):
+            scene.asset(name)
+
     @pytest.mark.parametrize(
         ("edit", "words"),
         [

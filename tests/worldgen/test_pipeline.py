@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldgen import cli, designer, pipeline, store
+from worldgen import cli, designer, pipeline, recheck, store
 from worldgen.errors import DesignError, LibraryError, SpecError, StoreError
 from worldgen.library import SceneLibrary
 from worldgen.pipeline import Settings
@@ -253,13 +253,13 @@ class TestMoved:
             model = mujoco.MjModel.from_xml_path(str(moved / "scenes" / name / "scene.xml"))
             assert model.nkey == 1
             assert model.ncam >= 2
-        rows = pipeline.check(moved, workers=2)
+        rows = recheck.check(moved, workers=2)
         assert [row.name for row in rows] == list(names)
         assert all(row.ok for row in rows), [row.problems for row in rows]
 
     def test_one_scene_can_be_checked_alone(self, library: SceneLibrary) -> None:
         folder = library.root / "scenes" / library.index().scenes[0]
-        (row,) = pipeline.check(folder)
+        (row,) = recheck.check(folder)
         assert row.ok
         assert row.checks
 
@@ -276,7 +276,7 @@ class TestMoved:
         asset = library_copy.assets.folder(next(iter(scene.record.assets.values())))
         (scene.folder / "preview.png").write_bytes(b"")
         (asset / "texture.png").unlink()
-        row = pipeline.check_one(scene.folder)
+        row = recheck.check_one(scene.folder)
         text = " ".join(map(str, row.problems))
         assert "preview.png was changed" in text
         assert f"assets/{asset.name}: texture.png is missing" in text

@@ -480,3 +480,22 @@ def test_recipes_refuse_infinity() -> None:
     values = data.read_json("assets", "robots", "panda", "robot.json")
     with pytest.raises(ValueError, match="finite"):
         robots.RobotRecipe.model_validate(values | {"home": [float("inf")] + [0] * 6})
+
+
+@pytest.mark.parametrize("size", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("name", ["widowx", "panda"])
+def test_servos_come_to_rest_after_a_step(name: str, size: float) -> None:
+    """Saturated, over-damped servos chattered for ever: what damping takes off in one step must stay below the speed."""
+    robot = robots.load(name)
+    model = robot.spec().compile()
+    state, at = mujoco.MjData(model), robots.addresses(model, robot.recipe)
+    robots.set_home(model, state, robot.recipe)
+    target = np.clip(np.array(robot.recipe.home) + size, at.low, at.high)
+    state.ctrl[at.actuators] = target
+    mujoco.mj_step(model, state, round(1.5 / model.opt.timestep))
+    speeds = []
+    for _ in range(100):
+        mujoco.mj_step(model, state)
+        speeds.append(np.abs(state.qvel[at.dofs]).max())
+    assert max(speeds) < 0.01
+    assert np.abs(state.qpos[at.qpos] - target).max() < 0.005

@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import pytest
@@ -154,6 +155,40 @@ BAD: dict[str, tuple[str, str]] = {
     "shadow map": ('<visual><quality shadowsize="1000000"/></visual>', "quality.shadowsize"),
     "picture": ('<visual><global offwidth="1000000"/></visual>', "global.offwidth"),
     "camera": (world('<camera resolution="100000 100000"/>'), "camera.resolution"),
+    "user sensor": ('<sensor><user name="u" dim="200000000"/></sensor>', "user.dim"),
+    "contact sensor": ('<sensor><contact geom1="g" num="1e8"/></sensor>', "contact.num"),
+    "activations": ('<actuator><general joint="j" dyntype="user" actdim="2e8"/></actuator>', "general.actdim"),
+    "numeric": ('<custom><numeric name="n" size="200000000"/></custom>', "numeric.size"),
+    "history of a sensor": ('<sensor><jointpos joint="j" nsample="1e8"/></sensor>', "jointpos.nsample"),
+    "history by default": ('<default><dcmotor nsample="1e8"/></default>', "dcmotor.nsample"),
+    "many user sensors": ("<sensor>" + '<user dim="1000"/>' * 10_001 + "</sensor>", "numbers in"),
+    "many histories": (
+        '<default><position nsample="1000"/></default><actuator>' + '<position joint="j"/>' * 10_001 + "</actuator>",
+        "numbers in",
+    ),
+    "copied sensors": (
+        world('<replicate count="500"><site name="s"/></replicate>')
+        + '<sensor><user objtype="site" objname="s" dim="1000" nsample="1000"/></sensor>',
+        "numbers in",
+    ),
+    "range finders": (
+        world('<camera name="c" resolution="2000 2000"/>') + '<sensor><rangefinder camera="c"/></sensor>',
+        "numbers in",
+    ),
+    "user data of all": ('<size nuser_body="1000"/>' + world("<body/>" * 15_000), "numbers in"),
+    "many numerics": ("<custom>" + '<numeric name="n" size="100000"/>' * 101 + "</custom>", "numbers in"),
+    "many height fields": (asset('<hfield nrow="1024" ncol="1024" size="1 1 1 1"/>' * 300), "numbers in"),
+    "many flexcomps": (world('<flexcomp name="f" count="7 7 10" dim="3"/>' * 30), "points of flexible"),
+    "three flexcomps": (world('<flexcomp name="f" count="7 7 10" dim="3"/>' * 3), "points of flexible"),
+    "flexcomps that do not say": (world('<flexcomp name="f"/>' * 2), "points of flexible"),
+    "flexcomp copied": (
+        world('<replicate count="10"><flexcomp name="f" count="5 5 5"/></replicate>'),
+        "points of flexible",
+    ),
+    "many composites": (world('<body><composite type="cable" count="200 1 1"/></body>' * 6), "points of flexible"),
+    "no such folder before dots": (asset('<mesh name="m" file="nodir/../assets/a/m.obj"/>'), "does not exist"),
+    "long name": (asset(f'<mesh name="m" file="{"a" * 300}.obj"/>'), "cannot be looked at"),
+    "long name of a texture": (asset(f'<texture name="t" file="{"a" * 300}.png"/>'), "cannot be looked at"),
     "history": ('<actuator><motor nsample="10000000"/></actuator>', "motor.nsample"),
 } | {
     f"not finite: {word}": (world(f'<geom size="1" pos="0 {word} 0"/>'), "not finite")
@@ -218,6 +253,11 @@ class TestLinks:
         shutil.copy(root / "assets" / "a" / "m.obj", root / "assets" / "m.obj")
         assert "symbolic link" in problems(root, asset('<mesh name="m" file="assets/link/../m.obj"/>'))[0]
 
+    def test_circle(self, root: Path) -> None:
+        (root / "assets" / "link.obj").symlink_to(root / "assets" / "link.obj")
+        found = problems(root, asset('<mesh name="m" file="assets/link.obj"/>'))
+        assert "cannot be looked at" in found[0] or "symbolic link" in found[0]
+
     def test_meshdir(self, root: Path) -> None:
         (root / "assets" / "link").symlink_to(root.parent / "secret")
         line = '<mujoco><compiler meshdir="../../assets/link"/><asset><mesh name="m" file="m.obj"/></asset></mujoco>'
@@ -267,6 +307,61 @@ class TestFiles:
         assert "does not exist" in problems(root, asset('<mesh name="m" file="assets/a/pipe.obj"/>'))[0]
         os.mkfifo(root / "scenes" / "0000" / "pipe.xml")
         assert "no file" in str(safety.problems(root / "scenes" / "0000" / "pipe.xml", root)[0])
+
+
+class TestFirstCompile:
+    def file(self, root: Path, text: str = FINE) -> Path:
+        assert problems(root, text) == []
+        return root / "scenes" / "0000" / "scene.xml"
+
+    def test_a_child_compiles_each_scene_once(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file, calls, real = self.file(root), [], safety.child.run
+
+        def counted(*args: Any, **limits: Any) -> Any:
+            calls.append(args)
+            return real(*args, **limits)
+
+        monkeypatch.setattr(safety.child, "run", counted)
+        for _ in range(2):
+            safety.require_compiles(file)
+        assert len(calls) == 1
+        (root / "assets" / "a" / "m.obj").write_text(MESH.replace("0 0 1", "0 0 2"))
+        safety.require_compiles(file)
+        assert len(calls) == 2
+
+    def test_refusal_is_mujoco_s_own_sentence_and_is_not_remembered(self, root: Path) -> None:
+        file = self.file(root, world('<geom size="-1"/>'))
+        for _ in range(2):
+            with pytest.raises(ValueError, match="size 0 must be positive"):
+                safety.require_compiles(file)
+
+    @pytest.mark.parametrize(
+        ("limit", "value", "words"),
+        [
+            ("COMPILE_SECONDS", 0.05, "ran past 0.05 s; 0.05 s and"),
+            ("COMPILE_MEMORY", 600 << 20, "needed more than 0.586 GiB of memory"),
+        ],
+    )
+    def test_a_scene_that_needs_too_much_is_refused(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, words: str
+    ) -> None:
+        """The state of the second asks for a GiB at once, which no count in the file forbids."""
+        monkeypatch.setattr(safety, limit, value)
+        with pytest.raises(SceneError, match=f"MuJoCo's compiler .*{words}.* are allowed"):
+            safety.require_compiles(self.file(root, '<size memory="1G"/>'))
+
+    def test_only_what_is_trusted_goes_without(
+        self, library_copy: SceneLibrary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene = next(library_copy.scenes())
+
+        def crash(*_: Any, **__: Any) -> Any:
+            raise safety.child.ChildError("was ended by SIGSEGV")
+
+        monkeypatch.setattr(safety.child, "run", crash)
+        assert scene.model(trusted=True).nkey == 1
+        with pytest.raises(SceneError, match="MuJoCo's compiler was ended by SIGSEGV"):
+            scene.model()
 
 
 class TestText:

@@ -118,6 +118,36 @@ class TestEntries:
         assert (folder / "a.txt").read_text() == "hello"
         assert not leftovers(tmp_path)
 
+    @pytest.mark.parametrize("kind", ["file", "folder", "same bytes", "manifest", "entry", "nowhere", "pipe"])
+    def test_a_link_is_damage_and_is_not_followed(self, tmp_path: Path, kind: str) -> None:
+        entries, outside = Store(tmp_path / "s"), tmp_path / "outside"
+        folder = entries.put("k", fill)
+        shutil.copytree(folder, outside)
+        if kind == "entry":
+            shutil.rmtree(folder)
+            folder.symlink_to(outside)
+        elif kind == "pipe":
+            os.mkfifo(folder / "pipe")
+        else:
+            name = {"same bytes": "a.txt", "manifest": store.MANIFEST}.get(kind, "new")
+            (folder / name).unlink(missing_ok=True)
+            target = {"folder": "deep", "nowhere": "absent", "manifest": store.MANIFEST}.get(kind, "a.txt")
+            (folder / name).symlink_to(outside / target)
+        assert ("no file" if kind == "pipe" else "is a symbolic link") in store.damage(folder)[0]
+        assert entries.get("k") is None
+        assert entries.copy_to("k", Store(tmp_path / "there")) is None
+        with pytest.raises(StoreError, match="cannot be kept"):
+            store.copy_files(folder, tmp_path / "copy")
+        with pytest.raises(StoreError, match="cannot be kept"):
+            store.write_manifest(folder)
+        assert not store.damage(entries.put("k", fill))
+        assert not store.damage(outside)
+        assert not leftovers(tmp_path)
+
+    def test_a_link_to_nowhere_in_place_of_an_entry_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "k").symlink_to(tmp_path / "absent")
+        assert not store.damage(Store(tmp_path).put("k", fill))
+
     def test_a_failed_build_leaves_nothing_and_its_error_passes(self, tmp_path: Path) -> None:
         def fail(folder: Path) -> None:
             fill(folder)

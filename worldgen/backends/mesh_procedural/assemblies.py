@@ -186,7 +186,7 @@ def chest(b: Brief) -> Draft:
         if vault
         else []
     )
-    joint = Joint(type="hinge", axis=(0, 1, 0), range=(0, 1.5), damping=0.05, frictionloss=0.05)
+    joint = Joint(type="hinge", axis=(0, 1, 0), range=(0, 1.5), damping=0.05, frictionloss=0.35)
     child = Child("lid", stack(lid, *straps, handle), [*blocks, *handle_geoms], (x / 2, 0.0, rim + gap), joint)
     sites = _pulls((-x - reach + BAR, 0, level), (BAR, span, BAR), "lid", upright=False)
     sites["inside"] = Site(pos=(0, 0, (floor + rim) / 2), size=(hx - wall, hy - wall, (rim - floor) / 2))
