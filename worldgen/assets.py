@@ -206,12 +206,26 @@ def make(item: ObjectSpec, assets: store.Store, backend: str = "procedural") -> 
     """
     maker = _backend(backend)
     inputs = item.model_dump(mode="json", exclude={"name", "role", "place"})
-    key = store.key({"object": inputs, "backend": backend, "code": backend_version(backend), "tools": tool_versions()})
+    key = store.key(
+        {
+            "object": inputs,
+            "words": _meanings(item),
+            "backend": backend,
+            "code": backend_version(backend),
+            "tools": tool_versions(),
+        }
+    )
 
     def build(folder: Path) -> None:
         finish(maker(item), item, key, folder)
 
     return Asset.load(assets.put(key, build))
+
+
+def _meanings(item: ObjectSpec) -> list[object]:
+    """Return what the vocabulary says of an object's words: a new density or shade is another asset."""
+    known = vocabulary.categories().get(item.category), vocabulary.materials().get(item.material)
+    return [*(word.model_dump(mode="json") if word else None for word in known), vocabulary.colours().get(item.colour)]
 
 
 @cache
@@ -235,7 +249,7 @@ def backend_version(name: str) -> str:
     return store.code_digest(module, sys.modules[__name__], *_SHARED_CODE)
 
 
-_TOOLS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "pillow", "scipy", "trimesh")
+_TOOLS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "pillow", "scipy", "shapely", "trimesh")
 _SHARED_CODE = (
     sys.modules[footprint.__module__],
     sys.modules[png.__module__],
@@ -378,7 +392,9 @@ class Painted:
 
 def store_texture(assets: store.Store, inputs: dict[str, object], draw: Callable[[], NDArray[np.uint8]]) -> Painted:
     """Return a texture from the store, drawing it when it is not there."""
-    key = store.key({"texture": inputs})
+    key = store.key(
+        {"texture": inputs, "tools": tool_versions(), "code": store.code_digest(sys.modules[png.__module__])}
+    )
 
     def build(folder: Path) -> None:
         (folder / "texture.png").write_bytes(png(draw(), colours=96))

@@ -17,9 +17,9 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from . import data, phrases, vocabulary
+from . import data, phrases, store, vocabulary
 from .enrich import to_spec
-from .errors import DesignError, Problem, SpecError
+from .errors import DesignError, Problem, SpecError, StoreError
 from .language import split_words
 from .shapes import Strict
 from .spec import SceneSpec, schema_problems
@@ -100,6 +100,7 @@ def design(
     Raises:
         DesignError: When the request is empty, contradictory or names unknown things, or no draft became valid.
         BudgetError: When a cap is reached.
+        StoreError: When the last reply of a failed design cannot be saved.
     """
     return _loop(make_brief(request, gripper_opening, held), drafter, budget, 0, failures)
 
@@ -151,9 +152,12 @@ def _asked_again(brief: Brief, reply: str, problems: Sequence[Problem]) -> Brief
 
 def _failed(brief: Brief, reply: str, problems: Sequence[Problem], rounds: int, failures: Path | None) -> DesignError:
     folder = failures or data.cache_folder() / "failed_replies"
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{_sha256(reply)[:16]}.txt"
-    file.write_text(reply, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"'{folder}' cannot be made: {error.strerror or error}. Choose another folder.") from None
+    store.write_file(file, reply.encode(errors="replace"))  # a reply may hold half a surrogate pair
     listed = "; ".join(str(problem) for problem in problems[:5])
     more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
     return DesignError(
@@ -244,7 +248,7 @@ def check_request(request: Request) -> None:
     if request.split not in SPLITS:
         raise DesignError(f"Unknown split. {vocabulary.valid_names(request.split, SPLITS)}")
     if request.photo is not None and not request.photo.is_file():
-        raise DesignError(f"There is no photo {request.photo}. Give the path of a PNG or JPEG file.")
+        raise DesignError(f"There is no photo {shown(str(request.photo))}. Give the path of a PNG or JPEG file.")
 
 
 def check_text(text: str) -> str:
@@ -333,7 +337,7 @@ def make_drafter(name: str, settings: DrafterSettings = DrafterSettings()) -> Dr
     if settings.replies is None or name in ("rules", "recorded"):
         return drafter
     recording = cast(Callable[..., Drafter], _load("worldgen.backends.llm_recorded:Recording"))
-    return recording(drafter, settings.replies)
+    return recording(drafter, settings.replies, settings.temperature)
 
 
 def _load(path: str) -> Callable[[DrafterSettings], Drafter]:

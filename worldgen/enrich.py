@@ -328,12 +328,10 @@ def _sentences(wire: WireScene, brief: Brief) -> dict[str, Any]:
     """Keep held-out forms out of the training splits and free wording out of the split of unseen instructions."""
     unseen = brief.request.split == "unseen-instructions"
     texts = [wire.instruction, *wire.paraphrases]
-    if unseen:  # only wording that is ours is sure to be disjoint from every other draft's
-        texts += _rendered(wire, unseen)
-    elif phrases.is_held_out(wire.instruction):
+    if phrases.is_held_out(wire.instruction) != unseen:
         texts = [*_rendered(wire, unseen), *texts]
-    elif not texts:
-        texts = _rendered(wire, unseen)
+    elif unseen:  # only wording that is ours is sure to be disjoint from every other draft's
+        texts += _rendered(wire, unseen)
     kept = [text for text in dict.fromkeys(texts) if phrases.is_held_out(text) == unseen]
     if kept:
         return {"instruction": kept[0], "paraphrases": kept[1:]}

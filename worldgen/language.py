@@ -170,7 +170,7 @@ def _attributes_after(words: Sequence[str]) -> tuple[int, frozenset[str]]:
 _PHRASE_ENDS = frozenset(
     split_words("the a an this that your my its of on onto in into to from by with near and or next inside beside over")
 )
-_DETERMINERS = frozenset(split_words("the a an this that your my its both all"))
+_DETERMINERS = frozenset(split_words("the a an this that your my its both all two three four"))
 _AFTER = re.compile(r"(?:(?:that|which) (?:is|are|s|looks|look) |made (?:of|from) |made out of )")
 _WITHIN = frozenset(split_words("made out of from in all very a and coloured colored painted completely entirely"))
 _ON_IN = frozenset(split_words("on onto upon atop in into inside within"))

@@ -254,8 +254,8 @@ def _room(model: mujoco.MjSpec, spec: SceneSpec, painted: Mapping[str, Painted])
             name="panorama",
             type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
             file=f"assets/{spec.background.panorama}/texture.png",
-            gridsize=[6, 1],
-            gridlayout=panorama.LAYOUT,
+            gridsize=panorama.GRID,
+            gridlayout=panorama.GRID_LAYOUT,
         )
     else:
         _paint(model, "wall", painted["wall"], (1.2, 1.2))

@@ -21,6 +21,9 @@ SIZE = 256
 """Edge of a face [px]."""
 MAX_PIXELS = 64_000_000
 LAYOUT = "RLUDFB"
+"""Order of the faces in a stored column."""
+GRID, GRID_LAYOUT = [6, 1], [*LAYOUT, *6 * "."]
+"""The same for a MuJoCo texture: rows and columns, and twelve marks of which the first six count."""
 FACES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]] = {
     "R": ((1, 0, 0), (0, 1, 0), (0, 0, -1)),
     "L": ((-1, 0, 0), (0, -1, 0), (0, 0, -1)),

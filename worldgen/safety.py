@@ -61,7 +61,7 @@ _LIMITS: dict[str, dict[str, float]] = {
     "texture": {"width": 4096, "height": 4096 * 6, "gridsize": 100, "nchannel": 4},
     "hfield": {"nrow": 1024, "ncol": 1024},
     "mesh": {"params": 100, "maxhullvert": 10_000},
-    "numeric": {"size": 100_000},
+    "numeric": {"size": 500},
 }
 _LIMITS["size"] |= {
     f"nuser_{kind}": 1000 for kind in ("actuator", "body", "cam", "geom", "jnt", "sensor", "site", "tendon")
@@ -246,7 +246,6 @@ def _numbers(tree: Element, count: _Count) -> float:
     usual = {key: max((_product(item.get(key, "1")) for item in defaults), default=1.0) for key in _COUNTS}
     pixels = max((_product(item.get("resolution", "1")) for item in tree.iter("camera")), default=1.0)
     total = sum(_product(item.get("nrow", "1")) * _product(item.get("ncol", "1")) for item in tree.iter("hfield"))
-    total += sum(_product(item.get("size", "1")) for item in tree.iter("numeric"))
     for section in (*tree.iter("actuator"), *tree.iter("sensor")):
         for item in section:
             own = math.prod(_product(item.get(key, "1")) if key in item.attrib else usual[key] for key in _COUNTS)

@@ -493,12 +493,11 @@ def _part_problems(spec: SceneSpec, sentence: str, path: str) -> Iterator[Proble
     jointed = {goal.target for goal in spec.task.goals if isinstance(goal, OpenGoal | ClosedGoal)}
     for goal in spec.task.goals:
         target, *receivers = (spec.object(name) for name in goal_names(goal))
-        if goal.target in jointed:
-            if goal.kind in ("open", "closed") and goal.kind not in openings(sentence):
-                verb = "open" if goal.kind == "open" else "close"
-                yield Problem(
-                    path, f"'{sentence}' does not say to {verb} '{target.name}'.", f"Say '{verb} the {target.category}'."
-                )
+        if isinstance(goal, OpenGoal | ClosedGoal) and goal.kind not in openings(sentence):
+            verb = "open" if goal.kind == "open" else "close"
+            yield Problem(
+                path, f"'{sentence}' does not say to {verb} '{target.name}'.", f"Say '{verb} the {target.category}'."
+            )
         for receiver in receivers:
             one, other = _told_apart(words, target, receiver), _told_apart(words, receiver, target)
             if moves(words, other, one, goal.kind) and not moves(words, one, other, goal.kind):

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import BudgetError, Problem
+from .errors import BudgetError, DesignError, Problem
 from .spec import Role
 
 Split = Literal["train", "unseen-objects", "unseen-categories", "unseen-instructions", "unseen-backgrounds"]
@@ -123,8 +123,9 @@ class Brief:
     """What was wrong with the last draft; empty for the first."""
 
     def digest(self) -> str:
-        """Return the SHA-256 of all that a language model is shown: the key of a saved reply."""
-        shown = json.dumps([[message.role, message.text] for message in self.messages], ensure_ascii=False)
+        """Return the SHA-256 of all that a language model is shown, the schema too: the key of a saved reply."""
+        messages = [[message.role, message.text] for message in self.messages]
+        shown = json.dumps([WireScene.model_json_schema(), messages], ensure_ascii=False, sort_keys=True)
         photo = self.request.photo.read_bytes() if self.request.photo else b""
         return hashlib.sha256(shown.encode() + hashlib.sha256(photo).digest()).hexdigest()
 
@@ -146,6 +147,14 @@ class Draft:
     usage: Usage = Usage()
     truncated: bool = False
     """The model stopped at its length limit."""
+
+
+class DeclinedError(DesignError):
+    """A language model that answered, and was paid, but would not draft this request."""
+
+    def __init__(self, message: str, model: str = "", usage: Usage = Usage()) -> None:
+        self.model, self.usage = model, usage
+        super().__init__(message)
 
 
 @dataclass
@@ -231,6 +240,7 @@ class Drafter(Protocol):
         """Return one draft for the brief; charge what it costs to the budget.
 
         Raises:
+            DeclinedError: When the model will not.
             DesignError: When no draft can come, now or by asking again.
         """
         ...

@@ -18,6 +18,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     stall: float = 0.0
     """Wait before answering [s]."""
+    drip: float = 0.0
+    """Wait between two bytes of the answer [s]; 0 sends it at once."""
 
 
 def chat(content: str | None, finish: str = "stop", refusal: str | None = None) -> Reply:
@@ -75,7 +77,12 @@ class ChatServer:
                         self.send_header(key, value)
                     self.send_header("Content-Length", str(len(content)))
                     self.end_headers()
-                    self.wfile.write(content)
+                    for byte in content if reply.drip else b"":
+                        self.wfile.write(bytes([byte]))
+                        if owner._release.wait(reply.drip):
+                            return
+                    if not reply.drip:
+                        self.wfile.write(content)
                 except OSError:
                     pass  # the client hung up on a stall: what such a test wants
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from worldgen.designer import (
     render_prompt,
     to_spec,
 )
-from worldgen.errors import DesignError, Problem, SpecError
+from worldgen.errors import DesignError, Problem, SpecError, StoreError
 from worldgen.shapes import Strict
 from worldgen.spec import goal_names
 from worldgen.vocabulary import Category
@@ -202,6 +203,24 @@ def test_free_wording_of_a_held_out_form_is_replaced() -> None:
     assert len(task.paraphrases) >= 3
 
 
+def test_held_out_wording_of_many_goals_stays_out_of_train() -> None:
+    held_form, plain = "the apple and the lemon should go in the bowl", "put the apple and the lemon in the bowl"
+    value, brief = draft("put the apple and the lemon in the bowl")
+    assert len(value["goals"]) == 2
+    value.update(instruction=held_form, paraphrases=[])
+    assert phrases.is_held_out(held_form)
+    with pytest.raises(SpecError, match="kept for the split of unseen instructions"):
+        to_spec(WireScene.model_validate(value), brief)
+    value["paraphrases"] = [held_form, plain]
+    task = to_spec(WireScene.model_validate(value), brief).task
+    assert (task.instruction, task.paraphrases) == (plain, ())
+    unseen = make_brief(Request(plain, seed=1, split="unseen-instructions"), OPENING)
+    assert to_spec(WireScene.model_validate(value), unseen).task.instruction == held_form
+    value.update(instruction=plain, paraphrases=[])
+    with pytest.raises(SpecError, match="no held-out wording"):
+        to_spec(WireScene.model_validate(value), unseen)
+
+
 def test_sizes_keep_proportions_and_fit_the_gripper() -> None:
     for seed in range(30):
         value, brief = draft("put the red mug on the plate", seed)
@@ -346,6 +365,20 @@ def test_problems_reach_the_backend_and_the_reply_is_saved(tmp_path: Path) -> No
     assert [len(brief.problems) for brief in backend.briefs] == [0, 1, 1]
     (file,) = tmp_path.iterdir()
     assert str(file) in str(caught.value)
+
+
+def test_a_reply_that_cannot_be_saved_is_an_error_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Fixed(DrafterSettings())
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be made"):
+        design(Request("a mug"), backend, OPENING, Budget(), tmp_path / "file")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreError, match="disk is full"):
+        design(Request("a mug"), backend, OPENING, Budget(), tmp_path)
 
 
 def test_the_rules_fail_at_once(tmp_path: Path) -> None:

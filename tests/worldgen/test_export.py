@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -178,7 +179,8 @@ def test_rpy_is_the_same_rotation(quat: tuple[float, float, float, float]) -> No
 
 
 def test_record_that_leads_outside_is_refused(copy: Scene, tmp_path: Path) -> None:
-    bad = handmade.edit(copy, assets={"mug": "../..", "cabinet": "b" * 24})
+    """`Scene.open` refuses such a record already; one made otherwise goes no further."""
+    bad = replace(copy, record=copy.record.model_copy(update={"assets": {"mug": "../..", "cabinet": "b" * 24}}))
     for form in ("zip", "urdf"):
         with pytest.raises(SceneError, match="no name of a file"):
             export.write(bad, form, tmp_path / form)  # type: ignore[arg-type]

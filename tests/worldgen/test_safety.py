@@ -176,7 +176,6 @@ BAD: dict[str, tuple[str, str]] = {
         "numbers in",
     ),
     "user data of all": ('<size nuser_body="1000"/>' + world("<body/>" * 15_000), "numbers in"),
-    "many numerics": ("<custom>" + '<numeric name="n" size="100000"/>' * 101 + "</custom>", "numbers in"),
     "many height fields": (asset('<hfield nrow="1024" ncol="1024" size="1 1 1 1"/>' * 300), "numbers in"),
     "many flexcomps": (world('<flexcomp name="f" count="7 7 10" dim="3"/>' * 30), "points of flexible"),
     "three flexcomps": (world('<flexcomp name="f" count="7 7 10" dim="3"/>' * 3), "points of flexible"),

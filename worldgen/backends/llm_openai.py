@@ -6,19 +6,24 @@ The key comes from OPENAI_API_KEY and stays inside the client: no file, log, err
 from __future__ import annotations
 
 import base64
+import io
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import openai
+from PIL import Image
 
 from ..errors import BudgetError, DesignError, EndpointError
-from ..wire import Brief, Budget, Draft, DrafterSettings, Usage, WireScene
+from ..wire import Brief, Budget, DeclinedError, Draft, DrafterSettings, Usage, WireScene
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """HTTP statuses that may pass by themselves. Others, 400, 401 and 403 above all, never do."""
@@ -71,7 +76,8 @@ class OpenAIDrafter:
 
         Raises:
             EndpointError: When the endpoint is out of reach, does not let us in, or every try failed.
-            DesignError: When it refuses this request, or the model declines.
+            DeclinedError: When the model declines.
+            DesignError: When the endpoint refuses this request.
             BudgetError: Before a call that a cap does not allow.
         """
         reply = self._completion(self._arguments(brief), budget)
@@ -83,7 +89,8 @@ class OpenAIDrafter:
         choice = reply.choices[0]
         if choice.message.refusal or choice.finish_reason == "content_filter":
             reason = choice.message.refusal or "its content filter stopped the reply"
-            raise DesignError(f"Model '{self.model}' declined: {self._clean(reason)[:300]} Ask for something else.")
+            said = f"Model '{self.model}' declined: {self._clean(reason)[:300]} Ask for something else."
+            raise DeclinedError(said, reply.model or self.model, tokens)
         return Draft(choice.message.content or "", reply.model or self.model, tokens, choice.finish_reason == "length")
 
     def _arguments(self, brief: Brief) -> dict[str, Any]:
@@ -112,14 +119,14 @@ class OpenAIDrafter:
             timeout = min(self.settings.timeout, max(0.1, budget.seconds_left()))
             wait = 0.0
             try:
-                return self._client.chat.completions.create(**arguments, timeout=timeout)
+                return _within(timeout, partial(self._client.chat.completions.create, **arguments, timeout=timeout))
             except openai.APIStatusError as error:
                 problem = f"HTTP {error.status_code}: {self._clean(error.message)[:300]}"
                 if error.status_code not in RETRIED:
                     kind = EndpointError if error.status_code in CLOSED else DesignError
                     raise kind(f"{self._where()} refused the call. {problem}{_hint(error.status_code)}") from None
                 wait = _asked_wait(error.response.headers)
-            except openai.APITimeoutError:
+            except (openai.APITimeoutError, TimeoutError):
                 problem = f"no answer within {timeout:g} s"
             except openai.APIConnectionError as error:
                 problem = f"no connection ({self._clean(str(error.__cause__ or error))[:200]})"
@@ -155,6 +162,23 @@ class OpenAIDrafter:
         return " ".join(text.split()).replace(key, "[key]") if key != _NO_KEY else " ".join(text.split())
 
 
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """Return what a call returns or raises; TimeoutError when it takes longer, even one that goes on receiving bytes.
+
+    The client's own limit is for each read. What takes too long is left alone in a thread that does not keep the process alive.
+    """
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except (openai.OpenAIError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="language-model-call", daemon=True).start()
+    return future.result(seconds)
+
+
 def _hint(status: int) -> str:
     hints = {
         400: " Does the model support JSON schemas?",
@@ -184,13 +208,23 @@ def photo_uri(path: Path) -> str:
     Raises:
         DesignError: When it is larger than `MAX_PHOTO`, or neither PNG nor JPEG.
     """
-    if (size := path.stat().st_size) > MAX_PHOTO:
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_PHOTO else b""
+    except OSError as error:
+        raise DesignError(f"Photo {path} cannot be read: {error.strerror or error}.") from None
+    if size > MAX_PHOTO:
         raise DesignError(
             f"Photo {path} has {size / 2**20:.1f} MiB; {MAX_PHOTO / 2**20:.0f} are allowed. Scale it down."
         )
-    content = path.read_bytes()
     kinds = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
     kind = next((name for magic, name in kinds.items() if content.startswith(magic)), None)
     if kind is None:
         raise DesignError(f"Photo {path} is neither PNG nor JPEG. Convert it.")
+    try:
+        with Image.open(io.BytesIO(content), formats=[kind]) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DesignError(f"Photo {path} is damaged: {reason}. Give another one.") from None
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -5,15 +5,14 @@ A reply is one JSON file, named by the digest of all that the model was shown.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..errors import DesignError
+from .. import store
+from ..errors import DesignError, StoreError
 from ..shapes import Strict
-from ..wire import Brief, Budget, Draft, Drafter, DrafterSettings, Usage
+from ..wire import Brief, Budget, DeclinedError, Draft, Drafter, DrafterSettings, Usage
 
 
 class SavedReply(Strict):
@@ -28,9 +27,15 @@ class SavedReply(Strict):
     truncated: bool
     tokens_in: int
     tokens_out: int
+    temperature: float | None = None
+    """Sampling temperature that was asked for."""
+    declined: str = ""
+    """Why the model would not answer; empty where it did."""
 
     def draft(self) -> Draft:
-        """Return it as a backend would."""
+        """Return it, or decline, as a backend would."""
+        if self.declined:
+            raise DeclinedError(self.declined, self.model, Usage(self.tokens_in, self.tokens_out))
         return Draft(self.reply, self.model, Usage(self.tokens_in, self.tokens_out), self.truncated)
 
 
@@ -59,14 +64,11 @@ def load_reply(folder: Path, digest: str) -> SavedReply | None:
 
 def save_reply(folder: Path, saved: SavedReply) -> None:
     """Write a reply so that a reader sees all of it or nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".reply-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(saved.model_dump_json(indent=1) + "\n")
-        Path(name).replace(reply_file(folder, saved.digest))
-    finally:
-        Path(name).unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"'{folder}' cannot be made: {error.strerror or error}. Choose another folder.") from None
+    store.write_file(reply_file(folder, saved.digest), saved.model_dump_json(indent=1) + "\n")
 
 
 class RecordedDrafter:
@@ -96,27 +98,34 @@ class RecordedDrafter:
 class Recording:
     """Another backend whose replies are saved, and asked for only where none is saved yet."""
 
-    def __init__(self, inner: Drafter, folder: Path) -> None:
-        self.inner, self.folder = inner, folder
+    def __init__(self, inner: Drafter, folder: Path, temperature: float | None = None) -> None:
+        self.inner, self.folder, self.temperature = inner, folder, temperature
         self.name, self.model = inner.name, inner.model
 
     def draft(self, brief: Brief, budget: Budget) -> Draft:
-        """Return the saved reply of the same model, else ask for one, pay and save it."""
+        """Return the saved reply of the same model at the same temperature, else ask for one, pay and save it.
+
+        Raises:
+            DeclinedError: When the model will not, now or in the saved reply.
+        """
         digest = brief.digest()
         saved = load_reply(self.folder, digest)
-        if saved is not None and saved.asked == self.inner.model:
+        if saved is not None and (saved.asked, saved.temperature) == (self.inner.model, self.temperature):
             return saved.draft()
-        draft = self.inner.draft(brief, budget)
-        save_reply(
-            self.folder,
-            SavedReply(
-                digest=digest,
-                asked=self.inner.model,
-                model=draft.model,
-                reply=draft.text,
-                truncated=draft.truncated,
-                tokens_in=draft.usage.tokens_in,
-                tokens_out=draft.usage.tokens_out,
-            ),
+        try:
+            draft, declined = self.inner.draft(brief, budget), ""
+        except DeclinedError as error:
+            draft, declined = Draft("", error.model, error.usage), str(error)
+        saved = SavedReply(
+            digest=digest,
+            asked=self.inner.model,
+            model=draft.model,
+            reply=draft.text,
+            truncated=draft.truncated,
+            tokens_in=draft.usage.tokens_in,
+            tokens_out=draft.usage.tokens_out,
+            temperature=self.temperature,
+            declined=declined,
         )
-        return draft
+        save_reply(self.folder, saved)
+        return saved.draft()

@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import random
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from worldgen.designer import (
     make_drafter,
     redesign,
 )
-from worldgen.errors import BudgetError, DesignError, Problem
+from worldgen.errors import BudgetError, DesignError, Problem, StoreError
 from worldgen.wire import WireScene
 
 from ..llm_server import ChatServer, Reply, chat, failure
@@ -228,6 +230,20 @@ def test_a_stalled_server_is_given_up(tmp_path: Path) -> None:
     assert len(server.received) == 2
 
 
+def test_a_server_that_drips_is_cut_off(tmp_path: Path) -> None:
+    drip = replace(chat(scene()), drip=0.1)
+    start = time.monotonic()
+    with ChatServer(drip) as server:
+        with pytest.raises(DesignError, match=r"failed 2 time.*no answer within 0\.4 s"):
+            designed(server, tmp_path, timeout=0.4, attempts=2)
+        assert len(server.received) == 2
+        with pytest.raises(BudgetError, match=r"max_seconds is 0\.5"):
+            designed(server, tmp_path, Budget(max_seconds=0.5))
+    assert time.monotonic() - start < 5
+    with ChatServer(drip, chat(scene())) as server:
+        assert designed(server, tmp_path, timeout=0.5).spec
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     with ChatServer(chat("")) as server:
         url = server.url
@@ -271,6 +287,18 @@ def test_photos_that_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     odd.write_bytes(b"GIF89a")
     with pytest.raises(DesignError, match="neither PNG nor JPEG"):
         photo_uri(odd)
+    for content in (
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\nmore\nlines",
+        b"\xff\xd8\xff\n\n",
+        _photo(tmp_path, "PNG").read_bytes()[:50],
+    ):
+        (tmp_path / "torn.png").write_bytes(content)
+        with pytest.raises(DesignError, match=r"torn\.png is damaged") as caught:
+            photo_uri(tmp_path / "torn.png")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DesignError, match="cannot be read: No such file"):
+        photo_uri(tmp_path / "gone.png")
     monkeypatch.setattr("worldgen.backends.llm_openai.MAX_PHOTO", 4)
     with pytest.raises(DesignError, match="Scale it down"):
         photo_uri(odd)
@@ -341,6 +369,43 @@ def test_recording_resumes_without_paying_and_replays_offline(tmp_path: Path) ->
         assert not server.received
     assert replay.spec == first.spec
     assert replay.provenance.model == "served-model"
+
+
+def test_a_saved_reply_is_of_one_schema_model_and_temperature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChatServer(chat(scene())) as server:
+        settings = DrafterSettings("asked-model", server.url, tmp_path)
+        for temperature, calls in ((None, 1), (None, 1), (0.5, 2), (0.5, 2)):
+            design(REQUEST, make_drafter("openai", replace(settings, temperature=temperature)), OPENING, Budget())
+            assert len(server.received) == calls
+    brief = make_brief(REQUEST, OPENING)
+    before = brief.digest()
+    monkeypatch.setattr(WireScene, "model_json_schema", classmethod(lambda cls: {"type": "object"}))
+    assert brief.digest() != before
+
+
+def test_a_refusal_is_not_paid_for_twice(tmp_path: Path) -> None:
+    budget = Budget()
+    with ChatServer(chat(None, refusal="I will not.")) as server:
+        settings = DrafterSettings("asked-model", server.url, tmp_path)
+        said = []
+        for backend in (
+            make_drafter("openai", settings),
+            make_drafter("openai", settings),
+            make_drafter("recorded", settings),
+        ):
+            with pytest.raises(DesignError, match=r"declined: I will not\.") as caught:
+                design(REQUEST, backend, OPENING, budget)
+            said.append(str(caught.value))
+        assert len(server.received) == budget.calls == 1
+    assert len(set(said)) == 1
+
+
+def test_a_reply_that_cannot_be_saved(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with ChatServer(chat(scene())) as server:
+        backend = make_drafter("openai", DrafterSettings("m", server.url, tmp_path / "file"))
+        with pytest.raises(StoreError, match="cannot be made"):
+            design(REQUEST, backend, OPENING, Budget())
 
 
 def test_replies_that_are_missing_or_damaged(tmp_path: Path) -> None:
