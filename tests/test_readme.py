@@ -1,0 +1,67 @@
+"""The README tells the truth: its commands exist, its options exist, its code runs, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from worldgen.library import SceneLibrary
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = sorted(
+    {
+        " ".join(line.split("#")[0].split())
+        for _, block in BLOCKS
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith(("worldgen ", "make "))
+    }
+    | set(re.findall(r"`(worldgen [^`]+)`", README))
+)
+
+
+@cache
+def help_of(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "worldgen.cli", *words, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_names_commands() -> None:
+    assert len(COMMANDS) > 12
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("worldgen ")])
+def test_a_command_has_what_is_said_of_it(command: str) -> None:
+    words = command.split()[1:]
+    path = words[:2] if words[0] in ("robots", "assets") else words[:1]
+    shown = help_of(*path)
+    for option in re.findall(r"--[a-z][a-z.-]+", command):
+        assert option in shown, f"{' '.join(path)} has no {option}"
+
+
+@pytest.mark.parametrize("target", [line.split()[1] for line in COMMANDS if line.startswith("make ")])
+def test_a_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_a_link_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = (block for language, block in BLOCKS if language == "python")
+    name = library.index().scenes[0]
+    exec(code.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), {})
+    said, goals = capsys.readouterr().out.splitlines()
+    assert library.scene(name).record.spec.task.instruction in said
+    assert goals.startswith("False [0.")
