@@ -86,7 +86,7 @@ def main(config: Config) -> None:
     predicted = values[:, :2] @ fit
     error = np.abs(predicted - values[:, 2])
     fidelity = [row[4].fidelity for row in rows if row[4].fidelity]
-    print(f"| objects | {len(rows)} of {len(vocabulary.categories())} categories |\n|---|---|")
+    print(f"| objects measured | {len(rows)}, of {len(vocabulary.categories())} categories |\n|---|---|")
     print(f"| empty table | {empty:.1f} us a step |")
     print(
         f"| an object at rest | median {np.median(values[:, 2]):.1f} us, 95th percentile {np.percentile(values[:, 2], 95):.1f} us |"

@@ -378,7 +378,7 @@ def measure_cost(asset: Asset, folder: Path) -> Cost:
     return Cost(geoms=geoms, contacts=int(data.ncon), step_us=round(_US_GEOM * geoms + _US_CONTACT * data.ncon, 1))
 
 
-_US_GEOM, _US_CONTACT = 0.12, 1.1
+_US_GEOM, _US_CONTACT = 0.31, 1.6
 """Fitted by `benchmarks/asset_cost.py`."""
 
 

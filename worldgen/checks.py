@@ -279,10 +279,23 @@ def put_at_goal(subject: Subject, item: Goal, mover: str) -> None:
         if isinstance(item, InGoal):
             position[2] -= model.site(f"{other}/{site}").size[2]
         position[2] = max(position[2], 0.0) + 0.001
-        _move(subject, mover, position)
+        _move(subject, mover, position + _share(subject, item, mover))
     else:
         assert isinstance(item, NearGoal)
         _move_beside(subject, item, mover)
+
+
+def _share(subject: Subject, item: Goal, mover: str) -> NDArray[np.float64]:
+    """Return where beside the middle an object goes when several share one place [m]: on a circle on which they just fit."""
+    together = [check.goal for check in subject.goals if goal_names(check.goal)[1:] == goal_names(item)[1:]]
+    if len(together) < 2:
+        return np.zeros(3)
+    width = max(min(subject.scene.asset(goal.target).size[:2]) for goal in together) + 0.004
+    radius = width / 2 / np.sin(np.pi / len(together))
+    angle = 2 * np.pi * together.index(item) / len(together)
+    # Where the place is too narrow for all of them, the later ones come to lie on the earlier.
+    lift = 0.3 * together.index(item) * subject.scene.asset(mover).size[2]
+    return np.array([radius * np.cos(angle), radius * np.sin(angle), lift])
 
 
 def _move(subject: Subject, name: str, position: NDArray[np.float64]) -> None:

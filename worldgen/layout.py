@@ -16,12 +16,14 @@ from shapely import Polygon
 
 from .errors import LayoutError
 from .shapes import Site, Strict, Vector3
-from .spec import TABLE, ClosedGoal, In, Near, ObjectSpec, On, SceneSpec, anchor, supporter
+from .spec import TABLE, ClosedGoal, In, Near, NearGoal, ObjectSpec, On, SceneSpec, anchor, supporter
 
 GAP = 0.008
 """Free space between any two footprints [m]."""
 GRASP_GAP = 0.025
 """Free space around what a goal names, for the fingers [m]."""
+AWAY = 0.03
+"""How much farther than a goal's distance two objects start that it brings together [m]."""
 DROP = 0.0005
 """Height above its support at which an object is put [m]."""
 TRIES = 400
@@ -84,6 +86,8 @@ class _Board:
     taken: dict[str, Polygon] = field(default_factory=dict)
     gaps: dict[str, float] = field(default_factory=dict)
     poses: dict[str, Pose] = field(default_factory=dict)
+    apart: dict[frozenset[str], float] = field(default_factory=dict)
+    """Gap that two objects start with at least, because the goal is to bring them together [m]."""
 
 
 def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, seed: int) -> dict[str, Pose]:
@@ -97,7 +101,7 @@ def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, see
     """
     failure: LayoutError | None = None
     for attempt in range(_ATTEMPTS):
-        board = _Board(workspace, np.random.default_rng([seed, attempt]))
+        board = _Board(workspace, np.random.default_rng([seed, attempt]), apart=_apart(spec))
         try:
             for item in _order(spec, bodies):
                 _put(board, spec, item, bodies)
@@ -106,6 +110,11 @@ def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, see
             failure = failure or error
     assert failure is not None
     raise failure
+
+
+def _apart(spec: SceneSpec) -> dict[frozenset[str], float]:
+    nears = (goal for goal in spec.task.goals if isinstance(goal, NearGoal))
+    return {frozenset((goal.target, goal.other)): goal.distance + AWAY for goal in nears}
 
 
 def _order(spec: SceneSpec, bodies: Mapping[str, Body]) -> list[ObjectSpec]:
@@ -187,6 +196,8 @@ def _on_table(
     """Find a free place on the table for one object and mark it as taken."""
     fixture = item.role == "fixture" and item.category != "zone"
     gap = GRASP_GAP if critical else GAP
+    apart = {name: board.apart.get(frozenset((item.name, name)), 0.0) for name in board.taken}
+    gaps = {name: max(gap, board.gaps[name], apart[name]) for name in board.taken}
     areas = [board.workspace.reach] if critical or near else [board.workspace.table, board.workspace.reach]
     for index, area in enumerate(areas):
         avoid_reach = not critical and not near and index == 0
@@ -194,7 +205,7 @@ def _on_table(
         for start in range(0, TRIES, _CHUNK):
             some = slice(start, start + _CHUNK)
             shapes = _outlines(body, xy[some], yaw[some])
-            fitting = _fitting(board, shapes, body, xy[some], gap, critical and not fixture, avoid_reach)
+            fitting = _fitting(board, shapes, xy[some], gaps, critical and not fixture, avoid_reach)
             if near:
                 fitting &= shapely.distance(shapes, near.outline) <= near.distance
             if fitting.any():
@@ -236,9 +247,8 @@ def _radius(body: Body) -> float:
 def _fitting(
     board: _Board,
     shapes: Polygons,
-    body: Body,
     xy: NDArray[np.float64],
-    gap: float,
+    gaps: Mapping[str, float],
     critical: bool,
     avoid_reach: bool,
 ) -> NDArray[np.bool_]:
@@ -256,7 +266,7 @@ def _fitting(
     for x, y, radius in space.keep_out:
         free &= shapely.distance(shapes, shapely.Point(x, y)) >= radius
     for name, other in board.taken.items():
-        free[free] = shapely.distance(shapes[free], other) >= max(gap, board.gaps[name])
+        free[free] = shapely.distance(shapes[free], other) >= gaps[name]
     return free
 
 

@@ -142,11 +142,12 @@ def telling(item: Describable, rivals: Sequence[Describable]) -> tuple[str, ...]
         DesignError: When no words do.
     """
     rivals = [rival for rival in rivals if rival.category == item.category]
-    keys = ("colour", "material", "pattern")
-    for count in range(len(keys) + 1):
-        for chosen in combinations(keys, count):
-            if all(any(getattr(rival, key) != getattr(item, key) for key in chosen) for rival in rivals):
-                return chosen
+    every = ("colour", "material", "pattern")
+    for keys in ([key for key in every if getattr(item, key) != "natural"], every):  # "natural" is said by nobody
+        for count in range(len(keys) + 1):
+            for chosen in combinations(keys, count):
+                if all(any(getattr(rival, key) != getattr(item, key) for key in chosen) for rival in rivals):
+                    return chosen
     raise DesignError(
         f"Nothing tells the {item.colour} {item.material} {noun(item.category)} from another one. "
         "Give one of them another colour."

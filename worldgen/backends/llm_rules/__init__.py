@@ -7,6 +7,9 @@ from ...wire import Brief, Budget, Draft, DrafterSettings
 from .compose import compose
 from .grammar import Parse, parse
 
+HINT = "A language model understands free text: --designer openai."
+"""How every refusal ends."""
+
 __all__ = ["Parse", "RulesDrafter", "compose", "parse"]
 
 
@@ -22,6 +25,12 @@ class RulesDrafter:
     def draft(self, brief: Brief, budget: Budget) -> Draft:
         """Return the draft of the brief's request; the same request, split and seed give the same bytes."""
         del budget
+        try:
+            return self._draft(brief)
+        except DesignError as error:
+            raise DesignError(f"{error} {HINT}") from None
+
+    def _draft(self, brief: Brief) -> Draft:
         if brief.problems:
             raise DesignError(
                 "The rules cannot repair their own draft: "
@@ -29,5 +38,5 @@ class RulesDrafter:
                 + " Try another seed or other words."
             )
         if brief.request.photo is not None:
-            raise DesignError("The rules cannot see a photo. Use the backend 'openai'.")
+            raise DesignError("The rules cannot see a photo.")
         return Draft(compose(brief).model_dump_json())

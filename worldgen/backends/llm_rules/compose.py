@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 from ... import vocabulary
 from ...errors import DesignError
+from ...language import split_words
 from ...phrases import noun, phrases
 from ...vocabulary import Category
 from ...wire import Brief, WireGoal, WireObject, WireScene
@@ -31,6 +32,8 @@ SAME_CLASS = 0.6
 """Share of the scenes with room for it that get a second object of the target's category."""
 SECOND_ZONE = 0.5
 """Share of pushing scenes that get a second zone."""
+TRUE = tuple("plain label band wood brushed weave gradient marble speckle stripes dots checks".split())
+"""Patterns by how much of an object they leave in its own colour; the first three leave most."""
 
 Relation = Literal["on", "in", "near", "free"]
 Light = Literal["neutral", "bright", "dim", "warm", "cool"]
@@ -82,7 +85,11 @@ class _Composer:
         self._distractors([target for target, _ in goals])
         objects = _objects(self.things)
         kind = FAMILIES[task.family].goal
-        told = sentences(task.family, objects, goals, [thing.said for thing in self.things], self.asked, self.brief)
+        said = [thing.said for thing in self.things]
+        told = sentences(task.family, objects, goals, said, self.asked, self.brief)
+        if self._true_colours(goals, told):
+            objects = _objects(self.things)
+            told = sentences(task.family, objects, goals, said, self.asked, self.brief)
         return WireScene(
             surface=self._surface(),
             room=self.room,
@@ -95,6 +102,18 @@ class _Composer:
                 for one, two in goals
             ],
         )
+
+    def _true_colours(self, goals: Sequence[tuple[int, int | None]], told: Sequence[str]) -> bool:
+        """Take patterns that hide the colour off whatever the sentences tell by its colour; say if there was any."""
+        words = {word for text in told for word in split_words(text)}
+        kinds = {self.things[index].category for pair in goals for index in pair if index is not None}
+        changed = False
+        for index, thing in enumerate(self.things):
+            if thing.category in kinds and "pattern" not in thing.said and thing.colour in words:
+                pattern = _true(vocabulary.categories()[thing.category], thing.pattern)
+                changed |= pattern != thing.pattern
+                self.things[index] = replace(thing, pattern=pattern)
+        return changed
 
     # ------------------------------------------------------------ setting
 
@@ -113,7 +132,15 @@ class _Composer:
         return self.chance.choice(usual if usual and self.chance.random() < 0.7 else self.brief.rooms)
 
     def _surface(self) -> str:
-        named = [name for name in self.asked.setting.surfaces if name in self.brief.surfaces]
+        setting = self.asked.setting
+        named = [name for name in setting.surfaces if name in self.brief.surfaces]
+        if setting.table_colour:
+            if not named:
+                raise DesignError(
+                    f"No {setting.table_colour} table is in the split '{self.brief.request.split}', which has: "
+                    f"{', '.join(noun(name) for name in self.brief.surfaces)}. Name one of these, or use another split."
+                )
+            named = named[:2]
         usual = [name for name in self.brief.surfaces if self.room in vocabulary.surfaces()[name].rooms]
         return self.chance.choice(named or usual or self.brief.surfaces)
 
@@ -133,7 +160,14 @@ class _Composer:
             one = self._one_of(mention) if self.asked.verb == "" else mention
             names = self._able(one, parts.target, target=True)
             suited = [name for name in names if any(self.kinds.suits(task.family, name, other) for other in receivers)]
-            moved += self._make(one, self._by_room(suited or names))
+            if one.every and one.hypernym:  # "all the fruit" are an apple and a pear
+                single, left = replace(one, count=1), suited or names
+                for _ in range(one.count):
+                    category = self._by_room(left)
+                    left = [name for name in left if name != category] or left
+                    moved += self._make(single, category)
+            else:
+                moved += self._make(one, self._by_room(suited or names))
         if len(moved) > MAX_TARGETS:
             raise DesignError(f"{len(moved)} objects are to be moved; {MAX_TARGETS} are allowed. Ask for fewer.")
         if len(moved) > 1 and task.family not in ("in", "on"):
@@ -167,7 +201,7 @@ class _Composer:
         """Return the categories that can play a part of the task."""
         names = self.kinds.candidates(mention, needed, target)
         if not names:
-            raise self.kinds.no_candidate(mention, needed, self.asked.said)
+            raise self.kinds.no_candidate(mention, needed)
         return names
 
     def _by_room(self, names: Sequence[str]) -> str:
@@ -198,7 +232,7 @@ class _Composer:
         needed = {"in": ("hollow",), "on": ("surface", "stackable"), "from": ("hollow", "surface")}.get(relation, ())
         names = self.kinds.able(needed, self.kinds.meant(mention)) if needed else self.kinds.meant(mention)
         if not names:
-            raise self.kinds.unable(mention, needed, f"Nothing can stand {relation} it")
+            raise self.kinds.unable(mention, needed)
         place = self._made_for(mention)
         place = self._make(mention, self._by_room(names))[0] if place is None else place
         if relation == "from":
@@ -225,6 +259,9 @@ class _Composer:
         colour = mention.colour if mention.colour in self.kinds.colours(category) else ""
         material = mention.material if mention.material in item.materials else self._material(item, colour)
         pattern = mention.pattern if mention.pattern in item.patterns else ""
+        drawn = item.patterns[0] if self.chance.random() < 0.5 else self.chance.choice(item.patterns)
+        if colour:
+            drawn = _true(item, drawn)
         if colour and colour in avoid:
             raise DesignError(
                 f"Nothing tells one {colour} {noun(category)} from the other. Give one of them another colour."
@@ -234,7 +271,7 @@ class _Composer:
             category,
             colour or self._colour(category, material, avoid),
             material,
-            pattern or (item.patterns[0] if self.chance.random() < 0.5 else self.chance.choice(item.patterns)),
+            pattern or drawn,
             mention.size,
             mention.looks,
             tuple(key for key, value in said.items() if value and value == getattr(mention, key)),
@@ -259,7 +296,10 @@ class _Composer:
 
     def _colour(self, category: str, material: str, avoid: Sequence[str]) -> str:
         every = self.kinds.colours(category)
+        if avoid or self._several(category):  # nobody says "the natural cube", so it could not be told from others
+            every = tuple(name for name in every if name != "natural") or every
         usual = vocabulary.categories()[category].colours or phrases().usual_colours.get(material, ()) or every
+        usual = [name for name in usual if name in every] or every
         for names in (
             [name for name in usual if unlike(name, avoid)],
             [name for name in every if unlike(name, avoid)],
@@ -289,7 +329,7 @@ class _Composer:
     def _check_relation(self, placed: Placed, to: int) -> None:
         needed = {"in": {"hollow"}, "on": {"surface", "stackable"}}.get(placed.relation, set())
         if needed and placed.to is not None and not needed & self.kinds.affordances(self.things[to].category):
-            raise self.kinds.unable(placed.to, sorted(needed), f"Nothing can stand {placed.relation} it")
+            raise self.kinds.unable(placed.to, sorted(needed))
 
     def _made_for(self, mention: Mention) -> int | None:
         """Return the thing that was already made for a mention, or that it refers back to."""
@@ -330,9 +370,18 @@ class _Composer:
                 break
             self.things.append(self._thing(Mention(), self._by_room(names)))
 
+    def _several(self, category: str) -> bool:
+        """Return whether the request names several objects of a category."""
+        start = [self.asked.start[1]] if self.asked.start else []
+        receiver = [self.asked.receiver] if self.asked.receiver else []
+        named = [*self.asked.targets, *receiver, *start, *(placed.what for placed in self.asked.others)]
+        return sum(mention.count for mention in named if mention.category == category) > 1
+
     def _rival(self, category: str) -> bool:
         """Add a second object of the target's category in another colour, so that the instruction's words matter."""
         avoid = self._colours_of(category)
+        if self.asked.every or "natural" in avoid:
+            return False
         fits = "openable" not in self.kinds.affordances(category) and len(avoid) == 1
         if not fits or not any(unlike(name, avoid) for name in self.kinds.colours(category)):
             return False
@@ -345,6 +394,7 @@ class _Composer:
         """Return the categories that may fill the table: movable, none that is there, none from the held-out side."""
         kinds = vocabulary.categories()
         there = {thing.category for thing in self.things}
+        there |= {name for mention in self.asked.every for name in self.kinds.meant(mention)}
         names = [
             name
             for name in self.brief.categories
@@ -364,6 +414,11 @@ class _Composer:
         return fitting or (small if exact else [])
 
 
+def _true(item: Category, pattern: str) -> str:
+    """Return a pattern that leaves an object the colour that it is called by: the given one, where it does."""
+    return pattern if pattern in TRUE[:3] else min(item.patterns, key=TRUE.index)
+
+
 def _objects(things: Sequence[Thing]) -> list[WireObject]:
     names: list[str] = []
     for thing in things:
@@ -376,7 +431,8 @@ def _objects(things: Sequence[Thing]) -> list[WireObject]:
 def _object(thing: Thing, name: str, names: Sequence[str]) -> WireObject:
     item = vocabulary.categories()[thing.category]
     pattern = "" if thing.pattern == "plain" else f" with {thing.pattern}"
-    looks = " ".join(word for word in (thing.looks, thing.colour, thing.material, noun(thing.category)) if word)
+    material = "" if thing.material == "fruit" else thing.material
+    looks = " ".join(word for word in (thing.looks, thing.colour, material, noun(thing.category)) if word)
     longest = {"": 0.0, "small": 95 * max(item.small), "large": 105 * max(item.large)}[thing.size]
     return WireObject(
         name=name,

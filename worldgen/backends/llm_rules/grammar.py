@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ... import vocabulary
 from ...errors import DesignError
+from ...phrases import phrases
 from .lexicon import tokens
 from .nouns import Element, Mention, Setting, elements_of, refers
+
+_LOOKS = ("colour", "material", "pattern")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Parse:
     """Where the target stands at first."""
     others: list[Placed] = field(default_factory=list)
     setting: Setting = field(default_factory=Setting)
+    every: list[Mention] = field(default_factory=list)
+    """What the request says all of: no other one may be on the table."""
 
 
 def parse(text: str) -> Parse:
@@ -43,8 +49,9 @@ def parse(text: str) -> Parse:
         DesignError: At the first word that is not understood, or at a contradiction.
     """
     setting = Setting()
-    elements = elements_of(tokens(text), setting)
+    elements = _granted(elements_of(tokens(text), setting))
     found = Parse(setting=setting)
+    found.every = [element.mention for element in elements if element.mention is not None and element.mention.every]
     verbs = [index for index, element in enumerate(elements) if element.kind == "verb"]
     if not verbs:
         found.others = _things(elements)
@@ -52,8 +59,53 @@ def parse(text: str) -> Parse:
     found.others = _things(elements[: verbs[0]])
     before = len(found.others)
     _task(elements[verbs[0] :], found)
+    _take_all(found)
     _refer_back(found, before)
     return found
+
+
+def _granted(elements: list[Element]) -> list[Element]:
+    """Make orders of wishes: "I want the apple in the bowl", "the apple should be in the bowl"."""
+    found: list[Element] = []
+    for at, element in enumerate(elements):
+        kinds = [later.kind for later in elements[at + 1 :]]
+        if element.kind == "wish":
+            ahead = next((index for index, kind in enumerate(kinds) if kind not in ("thing", "and")), len(kinds))
+            if ahead and kinds[ahead : ahead + 2] == ["relation", "thing"]:
+                found.append(Element("verb", "move", "put"))
+        elif element.kind == "should":
+            first = len(found)
+            while first and found[first - 1].kind in ("thing", "and", "relation"):
+                first -= 1
+            if first == len(found) or (kinds[:2] != ["relation", "thing"] and kinds[:1] != ["verb"]):
+                raise DesignError(f"'{element.text}' is not clear here. Say it as a task: 'put the apple in the bowl'.")
+            if kinds[0] == "relation":
+                found.insert(first, Element("verb", "move", "put"))
+        else:
+            found.append(element)
+    return found
+
+
+def _take_all(found: Parse) -> None:
+    """Let "all the fruit" be those that the request names elsewhere, where it does."""
+    targets: list[Mention] = []
+    for mention in found.targets:
+        meant = [placed.what for placed in found.others if mention.every and _covers(mention, placed.what)]
+        if any(getattr(mention, key) not in ("", getattr(one, key)) for one in meant for key in _LOOKS):
+            raise DesignError(f"Which are 'all the {mention.text()}' is not clear. Say it of each object.")
+        if meant and mention.count > 2 and mention.count != sum(one.count for one in meant):
+            raise DesignError(f"'all the {mention.text()}' are not as many as are named. Leave the number out.")
+        targets += [one for one in meant if not any(one is old for old in targets)] or [mention]
+    found.targets = targets
+
+
+def _covers(mention: Mention, other: Mention) -> bool:
+    if mention.category:
+        return mention.category == other.category
+    word, kinds = phrases().hypernyms[mention.hypernym], vocabulary.categories()
+    if not other.category:
+        return mention.hypernym == other.hypernym
+    return other.category in kinds and word.covers(other.category, kinds[other.category])
 
 
 def _things(elements: list[Element]) -> list[Placed]:
@@ -116,7 +168,7 @@ def _task(elements: list[Element], found: Parse) -> None:
         elif element.kind in ("verb", "stop", "pronoun", "relation", "table"):
             if element.kind == "verb":
                 at = _skip_verb(elements, at, found)
-            elif element.kind == "stop" and following.kind == "verb":
+            elif element.kind == "stop" and following.kind in ("verb", "and"):
                 at += 1
             elif element.kind == "stop" and at + 1 < len(elements):
                 break
@@ -125,8 +177,32 @@ def _task(elements: list[Element], found: Parse) -> None:
         else:
             break
     _link(links, found)
+    _check_rest(elements, at)
+    if found.verb in ("open", "close") and not found.targets and found.others:
+        found.targets.append(found.others[-1].what)  # "the drawer should be open"
     found.others += _things(elements[at:])
     _check_table(found, table)
+
+
+def _check_rest(elements: list[Element], at: int) -> None:
+    """Refuse a second task in what follows the first, also one without a verb: "... and the apple in the bowl"."""
+    start = at
+    while at < len(elements) and (elements[at].kind == "and" or elements[at].text in (",", ";")):
+        at += 1
+    rest = elements[at:]
+    added = any(element.kind == "and" for element in elements[max(0, start - 1) : at])
+    kinds = [element.kind for element in rest]
+    if rest and rest[0].mention is not None:
+        what = rest[0].mention
+        placed = kinds[1:3] in (["relation", "thing"], ["relation", "pronoun"]) and not what.new and at > start
+        if added or placed:
+            raise DesignError(
+                f"'{what.text()}' after the task is not clear: one task at a time. "
+                f"Ask for one, or say 'with {what.text()} ...' for what stands there from the start."
+            )
+    verb = next((element for element in rest if element.kind == "verb"), None)
+    if verb is not None:
+        raise DesignError(f"'{elements[0].text} ... {verb.text}': one task at a time. Ask for one of them.")
 
 
 def _targets(elements: list[Element], at: int, found: Parse) -> int:
@@ -136,7 +212,8 @@ def _targets(elements: list[Element], at: int, found: Parse) -> int:
         if element.kind == "thing" and element.mention is not None:
             found.targets.append(element.mention)
             joined = at + 2 < len(elements) and elements[at + 1].text in ("and", ",", "plus", "as well as")
-            if joined and elements[at + 2].kind == "thing" and _relation_ahead(elements, at + 2):
+            listed = joined and elements[at + 2].kind == "thing"
+            if listed and (elements[at + 1].text != "," or _relation_ahead(elements, at + 2)):
                 at += 2
                 continue
             return at + 1

@@ -20,11 +20,22 @@ _IN_WORDS = {
     "stacker": "the gripper can pick up and stack",
     "pushable": "can be pushed",
     "openable": "can be opened",
-    "surface": "carries things",
-    "hollow": "holds things",
+    "surface": "carry others",
+    "hollow": "hold others",
     "stackable": "can be stacked on",
     "base": "can be stacked on",
-    "zone": "marks a place",
+    "zone": "mark a place",
+}
+_CANNOT = {
+    "graspable": "the gripper cannot pick up {}",
+    "stacker": "the gripper cannot pick up and stack {}",
+    "pushable": "{} cannot be pushed",
+    "openable": "{} cannot be opened or closed",
+    "surface": "nothing can be put onto {}",
+    "hollow": "nothing can be put into {}",
+    "stackable": "nothing can be stacked on {}",
+    "base": "nothing can be stacked on {}",
+    "zone": "{} marks no place",
 }
 
 
@@ -92,21 +103,22 @@ class Kinds:
         """Return the colours that a category comes in."""
         return vocabulary.categories()[category].colours or tuple(vocabulary.colours())
 
-    def unable(self, mention: Mention, needed: Iterable[str], what: str) -> DesignError:
+    def unable(self, mention: Mention, needed: Iterable[str]) -> DesignError:
         """Return the error for a mention that cannot play its part."""
         needed = tuple(needed)
         able = sorted(noun(name) for name in self.able(needed, self.brief.categories))
         more = f" and {len(able) - SHOWN} more" if len(able) > SHOWN else ""
-        known = f"Name one of: {', '.join(able[:SHOWN])}{more}." if able else "The vocabulary has nothing for it."
-        wanted = " or ".join(_IN_WORDS[name] for name in needed)
-        return DesignError(f"{what}: {an(mention.text() or 'thing')} is nothing that {wanted}. {known}")
+        known = f"{', '.join(able[:SHOWN])}{more}." if able else "none."
+        wanted = " or ".join(dict.fromkeys(_IN_WORDS[name] for name in needed))
+        cannot = _CANNOT["surface" if "surface" in needed else needed[0]].format(an(mention.text() or "thing"))
+        return DesignError(f"{cannot[0].upper()}{cannot[1:]}; things that {wanted}: {known}")
 
-    def no_candidate(self, mention: Mention, needed: tuple[str, ...], said: str) -> DesignError:
+    def no_candidate(self, mention: Mention, needed: tuple[str, ...]) -> DesignError:
         """Return the error for a part of the task that nothing can play in this split."""
         if self.able(needed, self.meant(mention)):
             wanted = " or ".join(_IN_WORDS[name] for name in needed)
             return DesignError(f"No held-out category {wanted} is left. Use another split for this request.")
-        return self.unable(mention, needed, f"'{said or mention.text()}' cannot be done")
+        return self.unable(mention, needed)
 
 
 def an(words: str) -> str:

@@ -15,6 +15,8 @@ ADJECTIVES = frozenset({"colour", "material", "pattern", "surface", "size", "roo
 HEADS = frozenset({"noun", "hypernym", "table", "distractors"})
 """Kinds of words that end a noun phrase."""
 
+_GRAMMAR = frozenset({"article", "relation", "and", "with", "without", "pronoun", "filler", "verb"})
+
 
 class Token(NamedTuple):
     """One word or phrase of a request in the part that it plays there."""
@@ -98,10 +100,27 @@ def tokens(text: str) -> list[Token]:
 
 def _words(text: str) -> list[str]:
     """Return lower-case words; a stop, colon or comma is a word of its own."""
-    text = text.lower().replace("’", "'").replace("'s", "").replace("n't", " not")
+    text = text.lower().replace("’", "'").replace("'s", "").replace("n't", " not").replace("'d ", " would ")
     for mark in ".,;:!?":
         text = text.replace(mark, f" {mark} ")
-    return [word if word in ".,;:!?" else part for word in text.split() for part in (split_words(word) or [word])]
+    words = [word if word in ".,;:!?" else part for word in text.split() for part in (split_words(word) or [word])]
+    return [_spelt(word) for word in words]
+
+
+@cache
+def _first_words() -> frozenset[str]:
+    return frozenset(word for key in lexicon() for word in key)
+
+
+def _spelt(word: str) -> str:
+    """Return a word with two letters swapped back where that makes a small grammar word of it: "teh", "adn"."""
+    if word in _first_words() or len(word) < 3:
+        return word
+    for at in range(len(word) - 1):
+        swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        if any(token.kind in _GRAMMAR for token in lexicon().get((swapped,), ())):
+            return swapped
+    return word
 
 
 def _readings(words: list[str], at: int) -> tuple[tuple[Token, ...], int]:
@@ -119,9 +138,21 @@ def _token(words: list[str], at: int, before: Token | None) -> tuple[Token, int]
             return Token("count", str(int(words[at])), text), 1
         if words[at] in ".,;:!?":
             return Token("stop", words[at], text), 1
-        kind = "filler" if words[at].endswith("ly") or not words[at].isalnum() else "unknown"
+        adverb = words[at].endswith("ly") and not _noun_at(words, at + 1)
+        kind = "filler" if adverb or not words[at].isalnum() else "unknown"
         return Token(kind, "", text), 1
-    return _chosen(readings, words, at + length, before)._replace(text=text), length
+    token = _chosen(readings, words, at + length, before)._replace(text=text)
+    if _noun_at(words, at + length) and length == 1:
+        if token.kind == "clutter" and text in ("empty", "clean"):
+            return token._replace(kind="looks"), length
+        if token.kind in ("light", "clutter") or text == "light":  # "the warm mug", "the full bowl"
+            return token._replace(kind="unknown"), length
+    return token, length
+
+
+def _noun_at(words: list[str], at: int) -> bool:
+    """Return whether an object is named here."""
+    return at < len(words) and any(token.kind in ("noun", "hypernym") for token in _readings(words, at)[0])
 
 
 def _chosen(readings: tuple[Token, ...], words: list[str], after: int, before: Token | None) -> Token:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from ... import vocabulary
 from ...errors import DesignError
-from ...phrases import nearest, noun, phrases
-from .lexicon import ADJECTIVES, Token
+from ...phrases import noun, phrases
+from .lexicon import ADJECTIVES, HEADS, Token
+
+NEAR = 85.0
+"""How unlike a table may look to the colour that was named; see `_unlike`."""
+_OF_TABLES = {"steel": "steel", "cloth": "fabric"}
+TASKS = "put, stack, push, open, close, lift"
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Mention:
     """ "a cube", "another cube": not the one named before."""
     looks: str = ""
     """Adjectives beyond the vocabulary, for the description."""
+    every: bool = False
+    """ "all the fruit": nothing else of the kind is on the table."""
 
     def text(self) -> str:
         """Return it in words, for errors."""
@@ -43,6 +51,8 @@ class Setting:
     """What a request says of table, room, light and clutter."""
 
     surfaces: tuple[str, ...] = ()
+    table_colour: str = ""
+    """Colour that was named of the table: `surfaces` are those that have it."""
     room: str = ""
     hinted_room: str = ""
     """Room that goes with the kind of table, where none is named."""
@@ -67,7 +77,8 @@ class _Phrase:
     def __init__(self) -> None:
         self.words: dict[str, str] = {}
         self.surfaces: list[Token] = []
-        self.unknown: list[Token] = []
+        self.looks: list[Token] = []
+        self.every = False
         self.count: int | None = None
         self.other = False
         self.new = False
@@ -79,11 +90,13 @@ class _Phrase:
         self.words[token.kind] = token.value
 
     def empty(self) -> bool:
-        return not (self.words or self.surfaces or self.unknown or self.count is not None)
+        return not (self.words or self.surfaces or self.count is not None)
 
 
 def elements_of(found: list[Token], setting: Setting) -> list[Element]:
     """Group tokens into noun phrases and grammar words; take in the setting on the way."""
+    if any(token.kind == "unknown" for token in found):
+        raise _unknown(found)
     elements: list[Element] = []
     phrase = _Phrase()
     for token in found:
@@ -93,8 +106,10 @@ def elements_of(found: list[Token], setting: Setting) -> list[Element]:
             phrase.surfaces.append(token)
         elif token.kind == "count":
             phrase.count = int(token.value)
-        elif token.kind == "unknown":
-            phrase.unknown.append(token)
+        elif token.kind == "looks":
+            phrase.looks.append(token)
+        elif token.kind == "all":
+            phrase.every = True
         elif token.kind == "other":
             phrase.other = True
         elif token.kind in ("noun", "hypernym", "anaphor"):
@@ -117,8 +132,6 @@ def elements_of(found: list[Token], setting: Setting) -> list[Element]:
         elif token.kind == "unsupported":
             raise DesignError(f"'{token.text}' is no relation that can be built. Say 'on', 'in' or 'next to'.")
         elif token.kind == "article":
-            if phrase.unknown:  # "sort the fruits": no adjective
-                raise _unknown(phrase.unknown[0])
             phrase.new = token.value in ("a", "an")
         elif token.kind != "filler":
             _close(phrase, elements, setting)
@@ -146,14 +159,14 @@ def _thing(token: Token, phrase: _Phrase, setting: Setting) -> Element | None:
         return None
     if count == 0:
         raise DesignError(f"'no {token.text}': say what is on the table, not what is missing.")
-    if phrase.count is None and token.plural:
+    if phrase.count is None and (token.plural or phrase.every):
         count = 2
     for surface in phrase.surfaces:  # "marble bowl", "oak cube"
         kind, value = _surface_as_adjective(surface.value)
         if kind:
             phrase.add(Token(kind, value, surface.text))
         else:
-            phrase.unknown.append(surface)
+            raise DesignError(f"'{surface.text}' is said of tables only, not of a {token.text}. Leave it out.")
     if room := phrase.words.get("room"):  # "garden tool": also a hint of the place
         setting.room = setting.room or room
     words = phrase.words
@@ -167,7 +180,8 @@ def _thing(token: Token, phrase: _Phrase, setting: Setting) -> Element | None:
         count=count,
         plural=token.plural,
         new=phrase.new or phrase.other,
-        looks=" ".join(word.text for word in phrase.unknown),
+        looks=" ".join(word.text for word in phrase.looks),
+        every=phrase.every,
     )
     return Element("thing", text=token.text, mention=mention)
 
@@ -175,44 +189,53 @@ def _thing(token: Token, phrase: _Phrase, setting: Setting) -> Element | None:
 def _surface_as_adjective(name: str) -> tuple[str, str]:
     if name in vocabulary.patterns():
         return "pattern", name
-    return ("material", "wood") if vocabulary.surfaces()[name].pattern == "wood" else ("", "")
+    if vocabulary.surfaces()[name].pattern == "wood":
+        return "material", "wood"
+    return next((("material", word) for part, word in _OF_TABLES.items() if part in name.split("_")), ("", ""))
 
 
 def _table(token: Token, phrase: _Phrase, setting: Setting) -> Element:
     """Take in what is said of the table: "a white marble table", "kitchen counter"."""
-    if phrase.unknown:
-        raise _unknown(phrase.unknown[0])
-    names = [surface.value for surface in phrase.surfaces] or _surfaces_like(phrase.words)
+    names = _surfaces_like(phrase.words, [surface.value for surface in phrase.surfaces])
+    if names:
+        setting.table_colour = setting.table_colour or phrase.words.get("colour", "")
     setting.surfaces = setting.surfaces or tuple(names)
     setting.room = phrase.words.get("room", "") or setting.room
     setting.hinted_room = setting.hinted_room or token.value
     return Element("table", text=token.text)
 
 
-def _surfaces_like(words: dict[str, str]) -> list[str]:
+def _surfaces_like(words: dict[str, str], named: list[str]) -> list[str]:
     """Return the table surfaces that a material, pattern or colour fits: a wooden table is oak, walnut or pine."""
     surfaces = vocabulary.surfaces()
-    names = list(surfaces)
+    names = named or list(surfaces)
     for kind in ("material", "pattern"):
         if value := words.get(kind):
             synonyms = {"fabric": "cloth"}
             word = synonyms.get(value, value)
             names = [name for name in names if surfaces[name].pattern == value or word in name.split("_")]
     if colour := words.get("colour"):
-        red, green, blue = vocabulary.colours()[colour]
+        wanted = vocabulary.colours()[colour]
 
         def far(name: str) -> float:
-            return min(
-                ((r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2) ** 0.5 for r, g, b in surfaces[name].colours
-            )
+            return max(_unlike(wanted, look) for look in surfaces[name].colours)
 
-        names = sorted((name for name in names if colour in name.split("_") or far(name) < 55), key=far)[:2]
-    if not {"material", "pattern", "colour"} & set(words):
+        mixed = () if named or "pattern" in words else ("checks", "dots")
+        near = [name for name in names if colour in name.split("_") or far(name) < NEAR]
+        names = sorted((name for name in near if surfaces[name].pattern not in mixed), key=far)
+    if not named and not {"material", "pattern", "colour"} & set(words):
         return []
     if not names:
-        said = " ".join(words[kind] for kind in ("colour", "pattern", "material") if kind in words)
+        said = " ".join([*(words[kind] for kind in ("colour", "pattern", "material") if kind in words), *named])
         raise DesignError(f"There is no {said} table surface. {vocabulary.valid_names(said, tuple(surfaces))}")
     return names
+
+
+def _unlike(one: vocabulary.Colour, two: vocabulary.Colour) -> float:
+    """Return how unlike two colours look: a brown is no black, however dark."""
+    grey, other = sum(one) / 3, sum(two) / 3
+    tint = sum((a - grey - b + other) ** 2 for a, b in zip(one, two, strict=True))
+    return float((3 * (grey - other) ** 2 + 6.25 * tint) ** 0.5)
 
 
 def _distractors(phrase: _Phrase, elements: list[Element]) -> int:
@@ -225,8 +248,6 @@ def _close(phrase: _Phrase, elements: list[Element], setting: Setting) -> None:
     """Deal with adjectives that no noun followed: a room, a bare surface, or words said after their noun."""
     if phrase.empty():
         return
-    if phrase.unknown:
-        raise _unknown(phrase.unknown[0])
     if room := phrase.words.pop("room", ""):
         setting.room = room
     if phrase.surfaces:
@@ -249,8 +270,48 @@ def _close(phrase: _Phrase, elements: list[Element], setting: Setting) -> None:
         raise DesignError(f"'{said}' is not followed by an object. Say what it is: '{said} mug'.")
 
 
-def _unknown(token: Token) -> DesignError:
-    nouns = [noun(name) for name in vocabulary.categories()]
-    words = nouns + [word for item in vocabulary.categories().values() for word in item.synonyms]
-    words += [word for item in phrases().hypernyms.values() for word in item.words]
-    return DesignError(f"The word '{token.text}' is not understood. {nearest(token.text, words)}")
+def _unknown(found: list[Token]) -> DesignError:
+    """Return the error for all words that nobody knows, with what could stand in their places."""
+    found = [token for token in found if token.kind not in ("filler", "looks")]
+    texts: list[str] = []
+    hints: dict[str, list[str]] = {"verb": [], "adjective": [], "noun": []}
+    acts = any(token.kind == "verb" for token in found)
+    for at, token in enumerate(found):
+        if token.kind != "unknown" or token.text in texts:
+            continue
+        following = next((later.kind for later in found[at + 1 :] if later.kind != "unknown"), "stop")
+        first = at == 0 or found[at - 1].kind in ("stop", "and", "wish")
+        if following in ("article", "all", "pronoun", "count") or (first and not acts and following in _NAMED):
+            part = "verb"
+        else:
+            part = "adjective" if following in _NAMED else "noun"
+        texts.append(token.text)
+        hints[part] += get_close_matches(token.text, _words_of(part), n=3, cutoff=0.75)
+        hints[part].append("")  # there is one, even if nothing is like it
+    told = [f"The tasks are: {TASKS}."] if hints["verb"] else []
+    for part, where in (
+        ("adjective", "Objects have a colour, a material, a pattern, and are small or large."),
+        ("noun", "All objects are listed in assets/vocabulary/categories.json."),
+    ):
+        close = [word for word in dict.fromkeys(hints[part]) if word]
+        if close:
+            told.append(f"Did you mean {' or '.join(repr(word) for word in close)}?")
+        elif hints[part]:
+            told.append(where)
+    quoted = [f"'{text}'" for text in texts]
+    if len(quoted) == 1:
+        return DesignError(f"The word {quoted[0]} is not understood. {' '.join(told)}")
+    return DesignError(f"The words {', '.join(quoted[:-1])} and {quoted[-1]} are not understood. {' '.join(told)}")
+
+
+_NAMED = ADJECTIVES | HEADS
+
+
+def _words_of(part: str) -> list[str]:
+    kinds = vocabulary.categories()
+    if part == "verb":
+        return []
+    if part == "adjective":
+        return [*vocabulary.colours(), *vocabulary.materials(), *vocabulary.patterns(), *_words_of("noun")]
+    words = [noun(name) for name in kinds] + [word for item in kinds.values() for word in item.synonyms]
+    return words + [word for item in phrases().hypernyms.values() for word in item.words]

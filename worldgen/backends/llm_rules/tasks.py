@@ -93,13 +93,13 @@ def _family(asked: Parse, target: Mention, kinds: Kinds, chance: random.Random) 
     for family in wanted:  # "in the plate" is said of plates, "on the bowl" is a mistake
         if set(FAMILIES[family].receiver) & can:
             return family
-    raise kinds.unable(receiver, FAMILIES[wanted[0]].receiver, f"Nothing can be put {asked.relation} {what}")
+    raise kinds.unable(receiver, FAMILIES[wanted[0]].receiver)
 
 
 def _drawn(families: Sequence[str], target: Mention, kinds: Kinds, chance: random.Random) -> str:
     able = [family for family in families if _feasible(family, target, kinds)]
     if not able:
-        raise kinds.no_candidate(target, FAMILIES[families[0]].target, "")
+        raise kinds.no_candidate(target, FAMILIES[families[0]].target)
     return chance.choices(able, [FAMILIES[family].weight for family in able])[0]
 
 
