@@ -108,6 +108,19 @@ TABLE = [
     Row("grab the white plastic mug from the plate", "lift", "mug", "", "white"),
     Row("there is a mug on a plate. pick up the mug", "lift", "mug"),
     Row("cluttered kitchen counter, bright light, pick up the white mug", "lift", "mug", "", "white"),
+    Row("pick up the mug, and put it on the plate", "pick-and-place", "mug", "plate"),
+    Row("I want the cucumber in the pot", "pick-and-place", "cucumber", "pot"),
+    Row("I want the apple in the bowl", "pick-and-place", "apple", "bowl"),
+    Row("the apple should be in the bowl", "pick-and-place", "apple", "bowl"),
+    Row("the apple on the plate should be in the bowl", "pick-and-place", "apple", "bowl"),
+    Row("the mug should be put on the plate", "pick-and-place", "mug", "plate"),
+    Row("I'd like the mug on the plate", "pick-and-place", "mug", "plate"),
+    Row("I'd like you to put the mug on the plate", "pick-and-place", "mug", "plate"),
+    Row("pls put teh mug on teh plate", "pick-and-place", "mug", "plate"),
+    Row("could you please put the mug on the plate", "pick-and-place", "mug", "plate"),
+    Row("the drawer should be open", "open", "drawer"),
+    Row("I want the drawer open", "open", "drawer"),
+    Row("put the nice red mug on my clean plate", "pick-and-place", "mug", "plate", "red"),
     Row("kitchen table"),
     Row("tidy office"),
     Row("5 mugs", target="mug"),
@@ -162,12 +175,68 @@ def test_sentences(row: Row, seed: int) -> None:
         ("stack three cubes", "one object at a time"),
         ("a tartan table", "'tartan' is not understood"),
         ("put the mug on the plate on a pink table", "no pink table surface"),
+        ("put the mug on the plate on a black wooden table", "no black wood table surface"),
+        ("put the red mug on the plate and then the apple in the bowl", "'apple' after the task is not clear"),
+        ("put the red mug on the plate and the apple in the bowl", "'apple' after the task is not clear"),
+        ("put the red mug on the plate, the apple in the bowl", "'apple' after the task is not clear"),
+        ("put the mug on the plate, then put the apple in the bowl", "one task at a time"),
+        ("put the apple or the banana in the bowl", "'banana' after the task is not clear"),
+        ("lift the mug and the apple", "one object at a time"),
+        ("put all the red mugs on the plate with a mug", "not clear which are all of"),
+        ("put an apple in all bowls", "goal is one object"),
+        ("put the apple in the transparent bowl", "'transparent' is not understood"),
+        ("put the apple in the see-through bowl", "'see' and 'through' are not understood"),
+        ("lift the heavy can", "'heavy' is not understood"),
+        ("lift the warm mug", "'warm' is not understood"),
+        ("put the apple in the granite bowl", "'granite' is said of tables only"),
+        ("sort the frobs by gizmo", "'sort', 'frobs' and 'gizmo' are not understood. The tasks are: put, stack, push"),
+        ("put the mugg on the plate", "Did you mean 'mug'"),
+        ("put the apple in the carton", "Nothing can be put into a carton; things that hold others: basket, bin, bowl"),
     ],
 )
 def test_refusals(text: str, complaint: str) -> None:
     with pytest.raises(DesignError, match=complaint) as caught:
         designed(text)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("--designer openai.") == (0 if "The request " in str(caught.value) else 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("text", "kind", "count"),
+    [
+        ("put all the fruit in the basket", "fruit", 2),
+        ("put all the fruit in the basket, there is an apple and a pear", "fruit", 2),
+        ("put all the apples in the bowl", "apple", 2),
+        ("put every apple in the bowl, there are three apples", "apple", 3),
+        ("there are three apples and a pear: put every apple in the bowl", "apple", 3),
+    ],
+)
+def test_all_of_a_kind_are_moved(text: str, kind: str, count: int, seed: int) -> None:
+    spec = designed(text, seed).spec
+    word = phrases.phrases().hypernyms.get(kind)
+    kinds = word.categories if word else (kind,)
+    assert [item.role for item in spec.objects if item.category in kinds] == ["target"] * count
+    assert len(spec.task.goals) == count
+
+
+def test_the_words_about_colour_are_true() -> None:
+    for seed in range(12):
+        for split in ("train", "unseen-objects", "unseen-backgrounds"):
+            spec = designed("lift the brown cube with a black plate, black table, very dark", seed, split).spec
+            assert spec.surface.material in ("black_laminate", "slate")
+            named = [
+                item for item in spec.objects if (item.category, item.colour) in (("cube", "brown"), ("plate", "black"))
+            ]
+            assert len(named) == 2
+            assert {item.pattern for item in named} <= {"plain", "label", "band"}
+        assert designed("put the mug on the dotted black plate", seed).spec.object("plate").pattern == "dots"
+        with pytest.raises(DesignError, match="No green table is in the split 'train'"):
+            designed("put the mug on the plate on a green table", seed)
+        for text in ("lift the barrel", "put the potato in the bowl"):
+            scene = designed(text, seed).spec
+            assert not any("natural" in line for line in (scene.task.instruction, *scene.task.paraphrases))
+            assert not any("fruit" in item.description for item in scene.objects)
 
 
 def test_settings_are_honoured() -> None:

@@ -32,7 +32,20 @@ SAME_CLASS = 0.6
 """Share of the scenes with room for it that get a second object of the target's category."""
 SECOND_ZONE = 0.5
 """Share of pushing scenes that get a second zone."""
-TRUE = tuple("plain label band wood brushed weave gradient marble speckle stripes dots checks".split())
+TRUE = (
+    "plain",
+    "label",
+    "band",
+    "wood",
+    "brushed",
+    "weave",
+    "gradient",
+    "marble",
+    "speckle",
+    "stripes",
+    "dots",
+    "checks",
+)
 """Patterns by how much of an object they leave in its own colour; the first three leave most."""
 
 Relation = Literal["on", "in", "near", "free"]
@@ -76,6 +89,8 @@ class _Composer:
         self.things: list[Thing] = []
         self.mentions: dict[int, Mention] = {}
         """By index of a thing, the mention that it was made for."""
+        self.stacked = False
+        """Whether target and receiver may be of one category."""
         self.room = self._room()
 
     def scene(self) -> WireScene:
@@ -154,6 +169,7 @@ class _Composer:
     def _task_things(self, task: Task) -> list[tuple[int, int | None]]:
         """Make the objects of the task; return target and receiver of each goal."""
         parts = FAMILIES[task.family]
+        self.stacked = task.family == "stack"
         moved: list[int] = []
         receivers = self.kinds.candidates(task.receiver, parts.receiver, target=False) if task.receiver else []
         for mention in task.targets:
@@ -296,10 +312,10 @@ class _Composer:
 
     def _colour(self, category: str, material: str, avoid: Sequence[str]) -> str:
         every = self.kinds.colours(category)
-        if avoid or self._several(category):  # nobody says "the natural cube", so it could not be told from others
+        if avoid or self.stacked or category == "zone" or self._several(category):  # nobody says "the natural cube"
             every = tuple(name for name in every if name != "natural") or every
         usual = vocabulary.categories()[category].colours or phrases().usual_colours.get(material, ()) or every
-        usual = [name for name in usual if name in every] or every
+        usual = tuple(name for name in usual if name in every) or every
         for names in (
             [name for name in usual if unlike(name, avoid)],
             [name for name in every if unlike(name, avoid)],

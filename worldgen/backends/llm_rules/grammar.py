@@ -67,7 +67,10 @@ def parse(text: str) -> Parse:
 def _granted(elements: list[Element]) -> list[Element]:
     """Make orders of wishes: "I want the apple in the bowl", "the apple should be in the bowl"."""
     found: list[Element] = []
+    moved = -1
     for at, element in enumerate(elements):
+        if at == moved:
+            continue
         kinds = [later.kind for later in elements[at + 1 :]]
         if element.kind == "wish":
             ahead = next((index for index, kind in enumerate(kinds) if kind not in ("thing", "and")), len(kinds))
@@ -79,8 +82,9 @@ def _granted(elements: list[Element]) -> list[Element]:
                 first -= 1
             if first == len(found) or (kinds[:2] != ["relation", "thing"] and kinds[:1] != ["verb"]):
                 raise DesignError(f"'{element.text}' is not clear here. Say it as a task: 'put the apple in the bowl'.")
-            if kinds[0] == "relation":
-                found.insert(first, Element("verb", "move", "put"))
+            if kinds[0] == "verb":  # "the mug should be put on the plate"
+                moved = at + 1
+            found.insert(first, Element("verb", "move", "put") if kinds[0] == "relation" else elements[moved])
         else:
             found.append(element)
     return found
@@ -92,9 +96,11 @@ def _take_all(found: Parse) -> None:
     for mention in found.targets:
         meant = [placed.what for placed in found.others if mention.every and _covers(mention, placed.what)]
         if any(getattr(mention, key) not in ("", getattr(one, key)) for one in meant for key in _LOOKS):
-            raise DesignError(f"Which are 'all the {mention.text()}' is not clear. Say it of each object.")
+            raise DesignError(
+                f"It is not clear which are all of '{mention.text()}'. Name the objects that are to be moved."
+            )
         if meant and mention.count > 2 and mention.count != sum(one.count for one in meant):
-            raise DesignError(f"'all the {mention.text()}' are not as many as are named. Leave the number out.")
+            raise DesignError(f"All of '{mention.text()}' are not as many as are named. Leave the number out.")
         targets += [one for one in meant if not any(one is old for old in targets)] or [mention]
     found.targets = targets
 

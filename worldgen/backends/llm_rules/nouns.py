@@ -281,12 +281,13 @@ def _unknown(found: list[Token]) -> DesignError:
             continue
         following = next((later.kind for later in found[at + 1 :] if later.kind != "unknown"), "stop")
         first = at == 0 or found[at - 1].kind in ("stop", "and", "wish")
-        if following in ("article", "all", "pronoun", "count") or (first and not acts and following in _NAMED):
+        determined = following in ("article", "all", "pronoun", "count")
+        if first and (determined or (not acts and following in _NAMED)):
             part = "verb"
         else:
             part = "adjective" if following in _NAMED else "noun"
         texts.append(token.text)
-        hints[part] += get_close_matches(token.text, _words_of(part), n=3, cutoff=0.75)
+        hints[part] += get_close_matches(token.text, _words_of(part), n=3, cutoff=0.78)
         hints[part].append("")  # there is one, even if nothing is like it
     told = [f"The tasks are: {TASKS}."] if hints["verb"] else []
     for part, where in (
