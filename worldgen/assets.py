@@ -237,7 +237,7 @@ def _backend(name: str) -> Callable[[ObjectSpec], Shape]:
         raise AssetError(f"Unknown asset backend '{name}'. {known} Or give 'module:function'.")
     try:
         maker: Callable[[ObjectSpec], Shape] = getattr(import_module(module_name), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise AssetError(f"Asset backend '{name}' cannot be imported: {error}.") from error
     return maker
 

@@ -129,6 +129,7 @@ def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedu
     if job.spec is None:
         assert job.failure is not None
         return Outcome(job.name, False, (job.failure,))
+    mujoco.mj_clearCache(mujoco.mj_getCache())  # it would keep the meshes of every scene so far, up to 500 MB
     rejections, cached = job.earlier, store.Store(cache_root / "scenes") if cache_root else None
     for attempt in range(ATTEMPTS):
         try:

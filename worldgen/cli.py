@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -333,6 +334,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 def main() -> None:
     """Run the command line; an error that a user can act on is one line and exit code 1."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     group = GROUPS.get(arguments[0]) if arguments else None
     try:
         if group is not None:
@@ -346,11 +350,16 @@ def main() -> None:
             )
     except WorldgenError as error:
         sys.exit(f"worldgen: {error}")
+    except MemoryError:
+        sys.exit("worldgen: out of memory. Use fewer --workers; the same command goes on.")
     except KeyboardInterrupt:
         sys.exit("worldgen: stopped. Run the same command again to go on.")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f" '{error.filename}'" if error.filename else ""
+        sys.exit(f"worldgen: {error.strerror or error}{where}. Choose another path or mend this one.")
 
 
 if __name__ == "__main__":

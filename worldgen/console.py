@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -79,7 +80,7 @@ def show_report(report: Report) -> None:
     """Print what a batch came to."""
     console = Console()
     console.print(
-        f"{report.accepted} of {report.wanted} scenes in [bold]{report.root}[/] ({report.built} built now)",
+        f"{report.accepted} of {report.wanted} scenes in [bold]{escape(str(report.root))}[/] ({report.built} built now)",
         highlight=False,
     )
     if report.rejections:
@@ -138,7 +139,7 @@ def show_scenes(scenes: Iterable[Scene]) -> None:
     for scene in scenes:
         record = scene.record
         things = ", ".join(f"{item.colour} {item.category}" for item in record.spec.objects)
-        table.add_row(scene.name, record.split, record.family, record.spec.task.instruction, things)
+        table.add_row(*map(escape, (scene.name, record.split, record.family, record.spec.task.instruction, things)))
     Console().print(table)
 
 
@@ -158,7 +159,7 @@ def show_asset(asset: Asset, folder: Path) -> None:
     """Print what an import came to."""
     table = Table(show_header=False)
     size = " x ".join(f"{1000 * extent:.0f}" for extent in asset.size)
-    table.add_row("folder", str(folder))
+    table.add_row("folder", escape(str(folder)))
     table.add_row("size", f"{size} mm")
     table.add_row("mass", f"{1000 * asset.mass:.1f} g of {asset.material}")
     table.add_row("collision parts", str(asset.cost.geoms))
@@ -167,5 +168,8 @@ def show_asset(asset: Asset, folder: Path) -> None:
         table.add_row("cavity kept", f"{asset.fidelity.cavity:.2f}")
         table.add_row("surface distance (99 %)", f"{asset.fidelity.distance_p99_mm:.1f} mm")
     table.add_row("cost at rest", f"{asset.cost.step_us:.0f} us a step")
-    table.add_row("licence", asset.provenance.licence + ("" if asset.provenance.may_train else " (not for training)"))
+    licence = asset.provenance.licence + ("" if asset.provenance.may_train else " (not for training)")
+    table.add_row("licence", escape(licence))
+    for note in asset.notes:
+        table.add_row("note", escape(note))
     Console().print(table)

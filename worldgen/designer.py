@@ -343,6 +343,11 @@ def make_drafter(name: str, settings: DrafterSettings = DrafterSettings()) -> Dr
 def _load(path: str) -> Callable[[DrafterSettings], Drafter]:
     module, _, attribute = path.partition(":")
     try:
-        return cast(Callable[[DrafterSettings], Drafter], getattr(import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DesignError(f"Designer backend '{path}' cannot be imported: {error}.") from None
+    if not callable(getattr(found, "draft", None)):
+        raise DesignError(
+            f"Designer backend '{path}' has no method `draft`. Name a class like those in worldgen/backends."
+        )
+    return cast(Callable[[DrafterSettings], Drafter], found)

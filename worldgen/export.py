@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from . import safety, store, urdf
 from .errors import SceneError
+from .files import refusal_to_overwrite
 from .library import Scene
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -34,6 +35,8 @@ def write(scene: Scene, to: Literal["zip", "urdf"] = "zip", out: Path | None = N
     if to == "urdf":
         return urdf.write(scene, out or Path(f"{scene.name}-urdf"))
     place = Path(f"{scene.name}.zip") if out is None else out / f"{scene.name}.zip" if out.is_dir() else out
+    if refusal := refusal_to_overwrite(place):
+        raise SceneError(refusal)
     content = _zipped(scene)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

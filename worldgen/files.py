@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +31,26 @@ def png(image: NDArray[np.uint8], colours: int = 0) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
+
+
+_OWNED = frozenset(
+    {
+        "library.json",
+        "scene.json",
+        "scene.xml",
+        "preview.png",
+        "manifest.json",
+        "asset.json",
+        "texture.png",
+        "robot.json",
+    }
+)
+
+
+def refusal_to_overwrite(path: Path) -> str:
+    """Return why a file that a user names must not be written over, or nothing: devices, folders, a library's own files."""
+    if path.exists() and not path.is_file():
+        return f"'{path}' is no ordinary file. Choose another name."
+    if path.exists() and path.name in _OWNED:
+        return f"'{path}' belongs to a library. Choose another name."
+    return ""

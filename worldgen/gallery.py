@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from . import data, vocabulary
 from .errors import RenderError
+from .files import refusal_to_overwrite
 from .library import Check, Index, Rejection, Scene, SceneLibrary
 from .spec import ObjectSpec
 from .wire import SPLITS
@@ -69,6 +70,8 @@ def write(library: SceneLibrary, out: Path | None = None) -> Path:
         SceneError: When a scene's record cannot be read.
     """
     page = library.root / "gallery.html" if out is None else out / "gallery.html" if out.is_dir() else out
+    if refusal := refusal_to_overwrite(page):
+        raise RenderError(refusal)
     temporary = page.with_name(f".{page.name}.{os.getpid()}")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)

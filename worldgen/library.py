@@ -12,6 +12,7 @@ Every path inside is relative: the folder can be moved and zipped.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,7 @@ class Scene:
         Raises:
             SceneError: When it holds no scene of this format.
         """
+        folder = folder.resolve()  # the library is two folders up, also when called from inside it
         try:
             text = (folder / "scene.json").read_bytes()
         except OSError as error:
@@ -238,8 +240,10 @@ class SceneLibrary:
             raise LibraryError(
                 f"'{self.root}' is not a library: {INDEX} cannot be read ({error.strerror}). Make one with `worldgen make`."
             ) from error
-        except ValueError as error:
-            raise LibraryError(f"'{path}' is damaged: {error}.") from error
+        except (ValueError, RecursionError) as error:
+            raise LibraryError(
+                f"'{path}' is damaged: {error}. Move the folder away and make it again; the store makes that quick."
+            ) from error
         found = value.get("format") if isinstance(value, dict) else None
         if not isinstance(found, int) or found > FORMAT:
             raise LibraryError(
@@ -274,6 +278,18 @@ class SceneLibrary:
             scene = Scene.open(self.root / "scenes" / name)
             if split is None or scene.record.split == split:
                 yield scene
+
+    def discard(self, name: str) -> None:
+        """Take a damaged scene out of the way: delete it, or move it to `aside/` when it holds files of somebody else's."""
+        folder = self.root / "scenes" / name
+        if not any("does not belong" in line for line in store.damage(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        place = self.root / "aside" / name
+        place.parent.mkdir(exist_ok=True)
+        while place.exists():
+            place = place.with_name(place.name + "+")
+        folder.rename(place)
 
     def reject(self, rejected: Rejected) -> None:
         """Write down why a planned scene is missing."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -30,6 +29,8 @@ from .wire import SPLITS, Budget, DrafterSettings, Request, Split
 from .workers import Workers, check_workers
 
 MAX_SCENES = 100_000
+MAX_TASKS = 500_000
+"""Largest file of sentences [bytes]."""
 SPARE = 0.25
 """Share of extra scenes planned at most, to make up for those given up."""
 
@@ -117,7 +118,9 @@ def sentences(request: str, file: Path | None) -> tuple[str, ...]:
     if file is None:
         return (request,)
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        if file.exists() and (not file.is_file() or file.stat().st_size > MAX_TASKS):
+            raise DesignError(f"'{file}' is no text file of at most {MAX_TASKS} bytes. Give one sentence a line.")
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DesignError(f"'{file}' cannot be read: {error}.") from error
     if not (found := tuple(line for line in lines if line and not line.startswith("#"))):
@@ -292,6 +295,7 @@ def make(
                 if progress:
                     progress(sum(item.accepted for item in outcomes.values()), settings.count, outcome)
     finally:  # also after Ctrl-C: what is there can be looked at
+        store.sweep(out / "scenes")
         index = summarise(found, settings, outcomes)
         found.write_index(index)
         store.write_file(out / "README.md", render.dataset_card(found, index))
@@ -335,17 +339,20 @@ def _run(planner: Planner, first: tuple[Job, Designed | None], found: SceneLibra
 
 
 def _finished(job: Job, found: SceneLibrary) -> Outcome | None:
-    """Return what an earlier run made of a job; a damaged scene is removed and counts as missing."""
+    """Return what an earlier run made of a job; a damaged scene is moved aside and counts as missing.
+
+    Files that somebody else put into a scene's folder are left alone.
+    """
     folder = found.root / "scenes" / job.name
     if folder.is_dir():
-        if not store.damage(folder):
+        if not store.damage(folder, surplus_counts=False):
             with contextlib.suppress(SceneError, AssetError):
                 scene = Scene.open(folder)
                 if all(
                     found.assets.get(key) for key in {*scene.record.assets.values(), *scene.record.textures.values()}
                 ):
                     return Outcome(job.name, True, scene.record.rejections, cached=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        found.discard(job.name)
     rejected = found.rejected(job.name)
     if rejected and not FLEETING & {item.gate for item in rejected.rejections}:
         return Outcome(job.name, False, rejected.rejections, cached=True)

@@ -50,7 +50,10 @@ def check(path: Path, *, workers: int = 1, progress: Tell | None = None) -> list
 
 def check_one(folder: Path) -> CheckRow:
     """Examine one scene folder anew."""
-    found = [Problem("files", f"{message}.", "Build the scene again.") for message in store.damage(folder)]
+    found = [
+        Problem("files", f"{message}.", "Build the scene again.")
+        for message in store.damage(folder, surplus_counts=False)
+    ]
     try:
         scene = Scene.open(folder)
         entries = store.Store(scene.root / "assets")
@@ -67,4 +70,10 @@ def check_one(folder: Path) -> CheckRow:
         examined = checks.examine(scene)
     except WorldgenError as error:
         return CheckRow(folder.name, (), (*found, Problem("load", str(error))))
+    except (KeyError, IndexError) as error:  # a record that names what the scene lacks
+        return CheckRow(
+            folder.name,
+            (),
+            (*found, Problem("load", f"scene.xml and scene.json do not fit: {error}.", "Build the scene again.")),
+        )
     return CheckRow(folder.name, examined, (*found, *checks.problems(examined)))

@@ -16,7 +16,7 @@ from PIL import ImageDraw, ImageFont
 from . import card
 from .camera import MAX_HEIGHT, MAX_WIDTH, Camera, Image
 from .errors import RenderError
-from .files import png
+from .files import png, refusal_to_overwrite
 from .library import Index, Scene, SceneLibrary
 
 PREVIEW = (480, 360)
@@ -95,6 +95,9 @@ def write(
     """
     require_size(*size)
     picture, circle = _targets(scene, out, camera, turntable)
+    for target in (picture, circle):
+        if target and (refusal := refusal_to_overwrite(target)):
+            raise RenderError(refusal)
     written = []
     model = scene.model()
     if picture:

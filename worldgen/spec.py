@@ -334,7 +334,7 @@ def _name_problems(spec: SceneSpec) -> Iterator[Problem]:
         yield Problem(
             f"objects.{name}", f"{names.count(name)} objects are named '{name}'.", "Give each object its own name."
         )
-    for reserved in sorted({TABLE, "robot", "world", "room"} & set(names)):
+    for reserved in sorted({TABLE, "robot", "world", "room", "wall", "floor", "panorama"} & set(names)):
         yield Problem(f"objects.{reserved}", f"'{reserved}' is a reserved name.", "Choose another name.")
     known = f"Use one of: {', '.join(names)}."
     for item in spec.objects:

@@ -41,7 +41,11 @@ def code_digest(*modules: ModuleType) -> str:
     """Return a digest of the source files of modules, packages with all their files: the code version inside a key."""
     digest = hashlib.sha256()
     for module in modules:
-        source = Path(module.__file__ or "")
+        if not getattr(module, "__file__", None):
+            raise StoreError(
+                f"Module '{module.__name__}' has no source file: what it makes cannot be told apart by version."
+            )
+        source = Path(str(module.__file__))
         files = sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]
         for file in files:
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
@@ -207,8 +211,8 @@ def write_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def damage(folder: Path) -> list[str]:
-    """Return what is wrong with an entry: each missing, changed or surplus file, each link; empty when it is whole."""
+def damage(folder: Path, *, surplus_counts: bool = True) -> list[str]:
+    """Return what is wrong with an entry: each missing, changed or (if it counts) surplus file, each link."""
     if odd := _odd(folder):  # nothing is read then: a link may lead anywhere, a pipe has no end
         return odd
     try:
@@ -223,7 +227,7 @@ def damage(folder: Path) -> list[str]:
         ]
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         return [f"{MANIFEST} cannot be read ({error})"]
-    return missing + surplus + changed
+    return missing + (surplus if surplus_counts else []) + changed
 
 
 def _odd(folder: Path) -> list[str]:

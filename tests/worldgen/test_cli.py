@@ -218,3 +218,29 @@ class TestOutput:
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr
         assert "Exception" not in done.stderr
+
+
+def test_no_command_writes_over_a_library_or_a_device(run: Run, library_copy: SceneLibrary) -> None:
+    root, scene = library_copy.root, library_copy.root / "scenes" / library_copy.index().scenes[0]
+    before = (root / "library.json").read_bytes()
+    refused(run("gallery", root, "--out", root / "library.json"))
+    refused(run("export", scene, "--out", root / "library.json"))
+    refused(run("render", scene, "--out", scene / "preview.png"))
+    assert (root / "library.json").read_bytes() == before
+
+
+def test_a_file_of_somebody_else_in_a_scene_folder_is_left_alone(run: Run, library_copy: SceneLibrary) -> None:
+    scene = library_copy.root / "scenes" / library_copy.index().scenes[0]
+    (scene / "notes.txt").write_text("mine")
+    assert run("check", scene, "--workers", "1").code == 0
+    (scene / "scene.xml").write_text("<mujoco/>")
+    library_copy.discard(scene.name)
+    assert (library_copy.root / "aside" / scene.name / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [":", "..x:y", "os:system"])
+def test_what_is_no_backend(run: Run, tmp_path: Path, name: str) -> None:
+    refused(run("make", "lift the red mug", "--designer", name, "--out", tmp_path / "a", "--workers", "1"))
+    refused(
+        run("make", "lift the red mug", "--assets", name, "--count", "1", "--out", tmp_path / "b", "--workers", "1")
+    )

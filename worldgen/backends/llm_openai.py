@@ -81,6 +81,14 @@ class OpenAIDrafter:
             BudgetError: Before a call that a cap does not allow.
         """
         reply = self._completion(self._arguments(brief), budget)
+        try:
+            return self._draft(reply, budget)
+        except (AttributeError, TypeError, IndexError, KeyError):
+            raise EndpointError(
+                f"{self._where()} sent a reply of another form. Is it an OpenAI-compatible endpoint?"
+            ) from None
+
+    def _draft(self, reply: Any, budget: Budget) -> Draft:
         usage = getattr(reply, "usage", None)
         tokens = Usage(getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
         budget.charge(tokens)
