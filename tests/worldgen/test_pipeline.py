@@ -144,7 +144,6 @@ class TestRepair:
         [
             pytest.param(lambda root: (root / "scenes/0000/scene.xml").write_text("<mujoco/>"), id="scene changed"),
             pytest.param(lambda root: (root / "scenes/0000/scene.json").unlink(), id="record missing"),
-            pytest.param(lambda root: (root / "scenes/0000/junk").touch(), id="surplus file"),
             pytest.param(lambda root: shutil.rmtree(root / "scenes/0000"), id="scene missing"),
             pytest.param(lambda root: next((root / "assets").rglob("*.obj")).write_text(""), id="mesh emptied"),
             pytest.param(lambda root: next((root / "assets").rglob("asset.json")).unlink(), id="asset record missing"),
