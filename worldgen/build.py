@@ -181,8 +181,7 @@ def _build_once(
     made = {item.name: assets.make(item, shared, backend) for item in spec.objects}
     painted = mjcf.textures(spec, shared)
     if spec.background.panorama:
-        entries_or_shared = entries if entries.get(spec.background.panorama) else shared
-        entries_or_shared.copy_to(spec.background.panorama, shared)
+        entries.copy_to(spec.background.panorama, shared)
         painted["panorama"] = assets.Painted(spec.background.panorama)
     if shared is not entries:
         for key in sorted({*(asset.key for asset in made.values()), *(texture.key for texture in painted.values())}):
@@ -213,7 +212,7 @@ def _write_scene(
     poses = layout.place(spec, bodies, mjcf.workspace(robot.recipe), seed)
     model = mjcf.build(spec, made, poses, robot, mjcf.draw_look(spec, robot.recipe, seed), painted)
     compiled = mjcf.compile_in(model, root)
-    settled, state = settle(compiled, spec, poses, robot)
+    settled, state = settle(compiled, poses, robot)
     mjcf.set_home(model, state.qpos, state.ctrl)
     mjcf.compile_in(model, root)
     (folder / "scene.xml").write_text(mjcf.text(model), encoding="utf-8")
@@ -252,7 +251,7 @@ MAX_SETTLING = (0.02, 10.0)
 
 
 def settle(
-    model: mujoco.MjModel, spec: SceneSpec, poses: dict[str, layout.Pose], robot: robots.Robot
+    model: mujoco.MjModel, poses: dict[str, layout.Pose], robot: robots.Robot
 ) -> tuple[dict[str, layout.Pose], mujoco.MjData]:
     """Let a new scene come to rest with the arm at home; return the poses and the state then.
 

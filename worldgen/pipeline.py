@@ -286,14 +286,15 @@ def make(
     if settings.panorama:
         panorama.add(Path(settings.panorama), found.assets)
     outcomes: dict[str, Outcome] = {}
-    built = 0
+    built = accepted = 0
     try:
         with Workers(workers, out, cache_root, settings.assets) as pool:
             for outcome in _run(planner, first, found, pool):
                 outcomes[outcome.name] = outcome
                 built += not outcome.cached
+                accepted += outcome.accepted
                 if progress:
-                    progress(sum(item.accepted for item in outcomes.values()), settings.count, outcome)
+                    progress(accepted, settings.count, outcome)
     finally:  # also after Ctrl-C: what is there can be looked at
         store.sweep(out / "scenes")
         index = summarise(found, settings, outcomes)
