@@ -329,7 +329,10 @@ def compile_in(model: mujoco.MjSpec, root: Path) -> mujoco.MjModel:
 def text(model: mujoco.MjSpec) -> str:
     """Return the MJCF of a compiled scene, its paths relative to a scene's folder."""
     absolute = model.meshdir
-    return model.to_xml().replace(f'"{absolute}"', f'"{ROOT}"').replace(f'"{absolute}/"', f'"{ROOT}/"')
+    # MjSpec wants twelve marks for a grid, writes them all, and its own parser takes only as many as the grid has cells.
+    grid = "".join(panorama.GRID_LAYOUT)
+    written = model.to_xml().replace(f'gridlayout="{grid}"', f'gridlayout="{panorama.LAYOUT}"')
+    return written.replace(f'"{absolute}"', f'"{ROOT}"').replace(f'"{absolute}/"', f'"{ROOT}/"')
 
 
 def set_home(model: mujoco.MjSpec, qpos: NDArray[np.float64], ctrl: NDArray[np.float64]) -> None:

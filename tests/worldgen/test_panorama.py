@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldgen import panorama, store
+from worldgen import panorama, pipeline, store
 from worldgen.camera import Camera
 from worldgen.errors import SceneError
 
@@ -81,3 +81,12 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "room.png").write_text("no picture")
     with pytest.raises(SceneError, match="cannot be read"):
         panorama.key_of(tmp_path / "room.png")
+
+
+def test_a_library_with_a_panorama_loads_from_disk(tmp_path: Path) -> None:
+    file = tmp_path / "room.png"
+    Image.fromarray(column()).save(file)
+    settings = pipeline.Settings(("lift the red mug",), count=1, panorama=str(file))
+    assert pipeline.make(settings, tmp_path / "library", cache_root=tmp_path / "store").complete
+    assert pipeline.make(settings, tmp_path / "again", cache_root=tmp_path / "store").built == 0
+    mujoco.MjModel.from_xml_path(str(tmp_path / "again/scenes/0000/scene.xml"))
