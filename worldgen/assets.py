@@ -23,6 +23,7 @@ from .convex import Fidelity
 from .errors import AssetError
 from .files import obj_text, png
 from .footprint import footprint
+from .robots import TIMESTEP
 from .shapes import Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
 from .spec import ObjectSpec
 
@@ -188,7 +189,7 @@ class Asset(Strict):
 CONTACT = {
     "group": COLLISION_GROUP,
     "condim": 4,
-    "solref": [0.01, 1.0],  # twice the time step: MuJoCo clamps what is stiffer
+    "solref": [2 * TIMESTEP, 1.0],  # twice the time step: MuJoCo clamps what is stiffer
     "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],
     "mass": 0,
     "rgba": [0.3, 0.6, 0.9, 0.5],
@@ -363,7 +364,7 @@ def measure_cost(asset: Asset, folder: Path) -> Cost:
     """
     model = mujoco.MjSpec()
     model.compiler.degree = False
-    model.option.timestep, model.option.integrator = 0.005, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    model.option.timestep, model.option.integrator = TIMESTEP, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     model.meshdir = model.texturedir = str(folder.parent.resolve())
     model.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 0.1])
     massless = not any(part.mass for part in asset.parts)

@@ -265,7 +265,7 @@ def settle(
             state.qpos[model.jnt_qposadr[joint]] = pose.opening * max(model.jnt_range[joint], key=abs)
     mujoco.mj_forward(model, state)
     upright = {name: state.body(name).xmat[8] for name in poses}
-    for _ in range(round(checks.SETTLE / mjcf.TIMESTEP / 20)):
+    for _ in range(round(checks.SETTLE / robots.TIMESTEP / 20)):
         mujoco.mj_step(model, state, 20)
     settled, failures = {}, []
     for name, pose in poses.items():

@@ -58,23 +58,37 @@ def _gl_context() -> Any:
     return context
 
 
+def require_size(width: int, height: int, limit: tuple[int, int] = (MAX_WIDTH, MAX_HEIGHT)) -> None:
+    """Raise RenderError when a picture cannot have this size [px]."""
+    if not (0 < width <= limit[0] and 0 < height <= limit[1]):
+        raise RenderError(
+            f"A picture of {width} x {height} px cannot be drawn. Width is 1 to {limit[0]}, height 1 to {limit[1]} px."
+        )
+
+
 class Camera:
-    """Draws one model; close it, or use it as a context manager, before drawing the next.
+    """Draws one model; close it, or use it as a context manager, when it is no longer needed.
+
+    Args:
+        model: What to draw.
+        size: Largest width and height of a picture [px]; small ones save memory.
 
     Raises:
         RenderError: When the machine has no OpenGL library to draw with.
     """
 
-    def __init__(self, model: mujoco.MjModel) -> None:
+    def __init__(self, model: mujoco.MjModel, size: tuple[int, int] = (MAX_WIDTH, MAX_HEIGHT)) -> None:
+        require_size(*size)
         _gl_context()
-        self.model = model
-        model.vis.global_.offwidth, model.vis.global_.offheight = MAX_WIDTH, MAX_HEIGHT
+        self.model, self.size = model, size
+        self._own: dict[str, NDArray[np.uint8]] = {}
+        model.vis.global_.offwidth, model.vis.global_.offheight = size
         try:
-            self._target = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+            self._target = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
         except (mujoco.FatalError, RuntimeError) as error:
             raise RenderError(f"The scene cannot be drawn on this machine: {error}. {_HELP}") from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._target)
-        self._scene = mujoco.MjvScene(model, maxgeom=4000)
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = 0
         self._option.geomgroup[: VISUAL_GROUP + 1] = 1
@@ -152,6 +166,19 @@ class Camera:
                 lookup[geom.segid] = geom.objid
         return lookup[np.clip(segment, -1, len(lookup) - 1)]
 
+    def repaint(self, texture: str, picture: Image | None) -> None:
+        """Show another picture as a texture of the model, or its own again.
+
+        Args:
+            texture: Name of a texture of the model.
+            picture: (height, width, 3) as large as the texture; None for its own.
+        """
+        found = self.model.texture(texture)
+        own = self._own.setdefault(texture, np.array(found.data))
+        found.data[:] = own if picture is None else picture.reshape(own.shape)
+        _gl_context()
+        mujoco.mjr_uploadTexture(self.model, self._target, found.id)
+
     def _update(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera) -> None:
         if isinstance(camera, str):
             named = mujoco.MjvCamera()
@@ -162,10 +189,7 @@ class Camera:
         )
 
     def _read(self, width: int, height: int) -> Image:
-        if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-            raise RenderError(
-                f"A picture of {width} x {height} px cannot be drawn: at most {MAX_WIDTH} x {MAX_HEIGHT}."
-            )
+        require_size(width, height, self.size)
         _gl_context()
         # another camera may have been used or closed in between, and left its own buffer or none
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._target)

@@ -78,3 +78,11 @@ class LibraryError(WorldgenError):
 
 class RenderError(WorldgenError):
     """No way to draw on this machine."""
+
+
+class ActionError(WorldgenError):
+    """An action that is no seven finite numbers."""
+
+
+class DomainError(WorldgenError):
+    """An unknown randomisation preset, or one whose ranges make no sense."""

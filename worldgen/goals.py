@@ -58,12 +58,28 @@ class GoalCheck:
             self.joint = self._jointed(goal.target)
         self._target_half_height = self._half_height(goal.target)
         self._target_geoms = self._geoms(self.target)
-        self._start_height = self._height_at_home()
+        self.start_height = self._height_at_home()
 
     def __call__(self, data: mujoco.MjData) -> Progress:
         """Return the progress of a state whose positions and contacts are up to date (`mj_forward` or `mj_step`)."""
-        value, done = getattr(self, f"_{self.goal.kind}")(data)
-        return Progress(1.0 if done else float(min(max(value, 0.0), 0.99)), bool(done))
+        value, fits = getattr(self, f"_{self.goal.kind}")(data)
+        done = bool(fits) and self._contacts_fit(data)
+        return Progress(1.0 if done else float(min(max(value, 0.0), 0.99)), done)
+
+    def fits(self, data: mujoco.MjData) -> bool:
+        """Return whether positions alone would let the goal hold, whatever touches what."""
+        return bool(getattr(self, f"_{self.goal.kind}")(data)[1])
+
+    def _contacts_fit(self, data: mujoco.MjData) -> bool:
+        """Return whether the target touches what it has to, and nothing that it must not."""
+        if isinstance(self.goal, OpenGoal | ClosedGoal):
+            return True
+        if isinstance(self.goal, LiftedGoal):
+            return self._held(data)
+        touches, table, robot = self._contacts(data)
+        if isinstance(self.goal, NearGoal | PushedGoal):
+            return table
+        return touches and not table and not robot
 
     def centre(self, data: mujoco.MjData) -> NDArray[np.float64]:
         """Return the middle of the target in the world [m]: half its height above its base along its own axis."""
@@ -115,31 +131,28 @@ class GoalCheck:
         return data.site_xmat[self.site].reshape(3, 3).T @ (self.centre(data) - data.site_xpos[self.site])
 
     def _on(self, data: mujoco.MjData) -> tuple[float, bool]:
-        touches, table, robot = self._contacts(data)
         local = self._local(data)
         gap = float(np.linalg.norm([*local[:2], local[2] - self._target_half_height]))
         above = local[2] > 0 and (np.abs(local[:2]) <= self._reach()).all()
-        return 1 - gap / _FAR, touches and not table and not robot and bool(above)
+        return 1 - gap / _FAR, bool(above)
 
     def _reach(self) -> NDArray[np.float64]:
         """Return how far from the middle of the top a target's middle may stand and still be on it [m]."""
         return self.model.site_size[self.site][:2] + 0.01
 
     def _in(self, data: mujoco.MjData) -> tuple[float, bool]:
-        touches, table, robot = self._contacts(data)
         local = self._local(data)
         half = self.model.site_size[self.site]
         # Its lowest point must be in the lower half of the free space: what lies across the rim is not inside.
         sunk = -half[2] - 0.01 <= self._lowest(data) - data.site_xpos[self.site][2] <= 0
         inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and sunk
         gap = float(np.linalg.norm([*local[:2], local[2] + half[2] - self._target_half_height]))  # to its floor
-        return 1 - gap / _FAR, touches and not table and not robot and bool(inside)
+        return 1 - gap / _FAR, bool(inside)
 
     def _near(self, data: mujoco.MjData) -> tuple[float, bool]:
         assert isinstance(self.goal, NearGoal)
-        _, table, _ = self._contacts(data)
         gap = self.gap(data, self.goal.distance + _FAR)
-        return 1 - max(gap - self.goal.distance, 0) / _FAR, table and gap <= self.goal.distance
+        return 1 - max(gap - self.goal.distance, 0) / _FAR, gap <= self.goal.distance
 
     def gap(self, data: mujoco.MjData, limit: float) -> float:
         """Return the smallest distance between the two objects' collision geoms, at most `limit` [m]."""
@@ -167,8 +180,8 @@ class GoalCheck:
 
     def _lifted(self, data: mujoco.MjData) -> tuple[float, bool]:
         assert isinstance(self.goal, LiftedGoal)
-        height = float(data.xpos[self.target][2]) - self._start_height
-        return height / self.goal.height, height >= self.goal.height and self._held(data)
+        height = float(data.xpos[self.target][2]) - self.start_height
+        return height / self.goal.height, height >= self.goal.height
 
     def _held(self, data: mujoco.MjData) -> bool:
         """Return whether the robot and nothing else touches the target."""
@@ -181,8 +194,7 @@ class GoalCheck:
         local = self._local(data)
         half = self.model.site_size[self.site]
         outside = float(np.linalg.norm(local[:2] / half[:2]))
-        _, table, _ = self._contacts(data)
-        return 1 - float(np.linalg.norm(local[:2])) / _FAR, table and outside <= 1
+        return 1 - float(np.linalg.norm(local[:2])) / _FAR, outside <= 1
 
     def _opening(self, data: mujoco.MjData) -> float:
         low, high = self.model.jnt_range[self.joint]

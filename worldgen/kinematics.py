@@ -5,6 +5,8 @@ Knows recipes and compiled models; nothing of objects, actions or time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +33,21 @@ def solve_ik(
     has no self-collision with open fingers. Starts are `start` if given, home turned towards the point, home, then
     random ones from a fixed seed: the same call gives the same answer.
     """
+    return solve_pose(model, recipe, position, (down(yaw), down(yaw + np.pi)), prefix, start)
+
+
+def solve_pose(
+    model: mujoco.MjModel,
+    recipe: RobotRecipe,
+    position: ArrayLike,
+    rotations: Sequence[Array],
+    prefix: str = "",
+    start: ArrayLike | None = None,
+) -> Array | None:
+    """Find arm joint positions [rad] that put the tool at `position` [m] with one of `rotations` (3, 3), or None.
+
+    The rotation nearest to that of the starting pose is tried first; for the rest see `solve_ik`.
+    """
     at, state, rng = addresses(model, recipe, prefix), mujoco.MjData(model), np.random.default_rng(0)
     state.qpos[at.fingers] = recipe.fingers_at(1)
     target, home = np.asarray(position, dtype=np.float64), np.array(recipe.home)
@@ -40,7 +57,7 @@ def solve_ik(
     guesses += [rng.uniform(np.maximum(at.low, -np.pi), np.minimum(at.high, np.pi)) for _ in range(5)]
     for guess in guesses:
         guess = np.clip(guess, at.low, at.high)
-        for rotation in _down_rotations(model, state, at, guess, yaw):
+        for rotation in _nearest_first(model, state, at, guess, rotations):
             found = _descend(model, state, at, guess, target, rotation, home)
             if found is not None and not _self_collides(model, state, at.tool):
                 return found
@@ -72,14 +89,14 @@ def turn_between(to: Array, rotation: Array) -> Array:
     return vector
 
 
-def _down_rotations(
-    model: mujoco.MjModel, state: mujoco.MjData, at: Addresses, joints: Array, yaw: float
+def _nearest_first(
+    model: mujoco.MjModel, state: mujoco.MjData, at: Addresses, joints: Array, rotations: Sequence[Array]
 ) -> list[Array]:
-    """Return the two tool rotations that a symmetric gripper allows, the one nearer to that at `joints` first."""
+    """Return rotations of the tool, the one nearest to that at `joints` first."""
     state.qpos[at.qpos] = joints
     mujoco.mj_kinematics(model, state)
     now = state.site_xmat[at.tool].reshape(3, 3)
-    return sorted((down(yaw), down(yaw + np.pi)), key=lambda rotation: -float(np.sum(rotation * now)))
+    return sorted(rotations, key=lambda rotation: -float(np.sum(rotation * now)))
 
 
 def _descend(

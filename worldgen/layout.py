@@ -28,6 +28,8 @@ DROP = 0.0005
 """Height above its support at which an object is put [m]."""
 TRIES = 400
 """Candidate poses for one object before it counts as not fitting."""
+_SKEW = 0.15
+"""Largest turn of a fixture away from facing the robot [rad]."""
 _TURNS = 20
 """Turns tried in the middle of a support that an object hangs over."""
 _CHUNK = 25
@@ -35,7 +37,7 @@ _CHUNK = 25
 _ATTEMPTS = 12
 """Whole layouts tried before giving up: an early object may block a later one."""
 
-
+Array = NDArray[np.float64]
 Polygons = NDArray[Any]
 """(N,) objects of shapely."""
 
@@ -55,7 +57,7 @@ class Pose(Strict):
 class Body:
     """What the layout must know of an object."""
 
-    footprint: NDArray[np.float64]
+    footprint: Array
     """(N, 2) convex outline about the origin, counter-clockwise [m]; for a drawer, with the room that it opens into."""
     height: float
     """[m]"""
@@ -77,12 +79,25 @@ class Workspace:
     """Discs x, y, radius that stay free: the arm's base [m]."""
 
 
+@dataclass(frozen=True)
+class Around:
+    """Poses that a layout stays close to: those that a scene was recorded with."""
+
+    poses: Mapping[str, Pose]
+    """Of every object."""
+    shift: float
+    """Largest distance from the recorded position along x, and along y [m]."""
+    turn: float
+    """Largest turn from the recorded yaw [rad]; pi and more is the whole circle."""
+
+
 @dataclass
 class _Board:
     """What stands where, while a layout is being made."""
 
     workspace: Workspace
     rng: np.random.Generator
+    around: Around | None = None
     taken: dict[str, Polygon] = field(default_factory=dict)
     gaps: dict[str, float] = field(default_factory=dict)
     poses: dict[str, Pose] = field(default_factory=dict)
@@ -90,24 +105,31 @@ class _Board:
     """Gap that two objects start with at least, because the goal is to bring them together [m]."""
 
 
-def place(spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, seed: int) -> dict[str, Pose]:
+def place(
+    spec: SceneSpec, bodies: Mapping[str, Body], workspace: Workspace, seed: int, around: Around | None = None
+) -> dict[str, Pose]:
     """Return a pose for every object, the same for the same arguments.
 
     What a goal names comes first and stands within reach; fixtures face the robot at the back; clutter stands elsewhere where
     it can, and within reach only when there is no other room. Footprints never overlap.
 
+    `around` keeps what stands on the table close to recorded poses; what stands on or in another object is put anywhere on it.
+    Where no such layout is found, the recorded poses themselves are returned: they are known to fit.
+
     Raises:
-        LayoutError: Naming the object that found no room.
+        LayoutError: Naming the object that found no room; never with `around`.
     """
     failure: LayoutError | None = None
     for attempt in range(_ATTEMPTS):
-        board = _Board(workspace, np.random.default_rng([seed, attempt]), apart=_apart(spec))
+        board = _Board(workspace, np.random.default_rng([seed, attempt]), around, apart=_apart(spec))
         try:
             for item in _order(spec, bodies):
                 _put(board, spec, item, bodies)
             return board.poses
         except LayoutError as error:
             failure = failure or error
+    if around:
+        return {item.name: around.poses[item.name] for item in spec.objects}
     assert failure is not None
     raise failure
 
@@ -125,10 +147,15 @@ def _order(spec: SceneSpec, bodies: Mapping[str, Body]) -> list[ObjectSpec]:
         depth, current = 0, item
         while (below := anchor(current.place)) != TABLE and depth < len(spec.objects):
             depth, current = depth + 1, spec.object(below)
-        urgency = 0 if item.role == "fixture" and item.category != "zone" else 1 if item.name in critical else 2
+        urgency = 0 if _faces(item) else 1 if item.name in critical else 2
         return depth, urgency, -float(np.ptp(bodies[item.name].footprint, axis=0).prod()), item.name
 
     return sorted(spec.objects, key=rank)
+
+
+def _faces(item: ObjectSpec) -> bool:
+    """Return whether an object stands at the back with its front towards the robot."""
+    return item.role == "fixture" and item.category != "zone"
 
 
 def _critical(spec: SceneSpec) -> frozenset[str]:
@@ -165,7 +192,7 @@ def outline(body: Body, x: float, y: float, yaw: float) -> Polygon:
     return _outlines(body, np.array([[x, y]]), np.array([yaw]))[0]
 
 
-def _outlines(body: Body, xy: NDArray[np.float64], yaw: NDArray[np.float64]) -> Polygons:
+def _outlines(body: Body, xy: Array, yaw: Array) -> Polygons:
     """Return a body's footprint at each of several poses."""
     c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x, y = body.footprint.T
@@ -192,20 +219,19 @@ def _beneath(spec: SceneSpec, name: str) -> list[str]:
 
 def _on_table(
     board: _Board, item: ObjectSpec, body: Body, critical: bool, near: _Vicinity | None
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[Array, float]:
     """Find a free place on the table for one object and mark it as taken."""
-    fixture = item.role == "fixture" and item.category != "zone"
     gap = GRASP_GAP if critical else GAP
     apart = {name: board.apart.get(frozenset((item.name, name)), 0.0) for name in board.taken}
     gaps = {name: max(gap, board.gaps[name], apart[name]) for name in board.taken}
     areas = [board.workspace.reach] if critical or near else [board.workspace.table, board.workspace.reach]
     for index, area in enumerate(areas):
         avoid_reach = not critical and not near and index == 0
-        xy, yaw = _candidates(board, body, area, fixture, near)
-        for start in range(0, TRIES, _CHUNK):
+        xy, yaw = _candidates(board, item, body, area, near)
+        for start in range(0, len(xy), _CHUNK):
             some = slice(start, start + _CHUNK)
             shapes = _outlines(body, xy[some], yaw[some])
-            fitting = _fitting(board, shapes, xy[some], gaps, critical and not fixture, avoid_reach)
+            fitting = _fitting(board, shapes, xy[some], gaps, critical and not _faces(item), avoid_reach)
             if near:
                 fitting &= shapely.distance(shapes, near.outline) <= near.distance
             if fitting.any():
@@ -222,22 +248,44 @@ def _on_table(
 
 
 def _candidates(
-    board: _Board, body: Body, area: tuple[float, float, float, float], fixture: bool, near: _Vicinity | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rng = board.rng
+    board: _Board, item: ObjectSpec, body: Body, area: tuple[float, float, float, float], near: _Vicinity | None
+) -> tuple[Array, Array]:
+    rng, fixture = board.rng, _faces(item)
     low, high = np.array([area[0], area[2]]), np.array([area[1], area[3]])
     if fixture:  # at the back, its front towards the arm
         low = np.array([low[0] + 0.55 * (high[0] - low[0]), low[1] * 0.6])
         high = np.array([high[0] + 0.06, high[1] * 0.6])
-        xy = rng.uniform(low, high, (TRIES, 2))
-        return xy, np.arctan2(xy[:, 1], xy[:, 0]) + rng.uniform(-0.15, 0.15, TRIES)
-    if near:
+    elif near:
         centre = shapely.get_coordinates(near.outline.centroid)[0]
         closest = np.sqrt(near.outline.area / np.pi) / 2
         farthest = shapely.minimum_bounding_radius(near.outline) + near.distance + _radius(body)
+        if board.around:
+            low, high = centre - farthest, centre + farthest
+    if board.around:
+        return _candidates_around(rng, board.around.poses[item.name], board.around, low, high, fixture)
+    if fixture:
+        xy = rng.uniform(low, high, (TRIES, 2))
+        return xy, np.arctan2(xy[:, 1], xy[:, 0]) + rng.uniform(-_SKEW, _SKEW, TRIES)
+    if near:
         angle, away = rng.uniform(-np.pi, np.pi, TRIES), rng.uniform(closest, farthest, TRIES)
         return centre + away[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), rng.uniform(-np.pi, np.pi, TRIES)
     return rng.uniform(low, high, (TRIES, 2)), rng.uniform(-np.pi, np.pi, TRIES)
+
+
+def _candidates_around(
+    rng: np.random.Generator, pose: Pose, around: Around, low: Array, high: Array, fixture: bool
+) -> tuple[Array, Array]:
+    """Draw from what a box and the surroundings of a recorded pose share, which may lie at the box's edge or just outside."""
+    at, turn = np.array(pose.pos[:2]), min(around.turn, np.pi)
+    low, high = np.maximum(np.minimum(low, at), at - around.shift), np.minimum(np.maximum(high, at), at + around.shift)
+    xy = rng.uniform(low, high, (TRIES, 2))
+    if not fixture:
+        return xy, pose.yaw + rng.uniform(-turn, turn, TRIES)
+    facing = np.arctan2(xy[:, 1], xy[:, 0]) - pose.yaw
+    facing = np.arctan2(np.sin(facing), np.cos(facing))
+    least, most = np.maximum(facing - _SKEW, -turn), np.minimum(facing + _SKEW, turn)
+    able = least <= most
+    return xy[able], pose.yaw + rng.uniform(least[able], most[able])
 
 
 def _radius(body: Body) -> float:
@@ -245,12 +293,7 @@ def _radius(body: Body) -> float:
 
 
 def _fitting(
-    board: _Board,
-    shapes: Polygons,
-    xy: NDArray[np.float64],
-    gaps: Mapping[str, float],
-    critical: bool,
-    avoid_reach: bool,
+    board: _Board, shapes: Polygons, xy: Array, gaps: Mapping[str, float], critical: bool, avoid_reach: bool
 ) -> NDArray[np.bool_]:
     """Return which outlines of a body are free."""
     space = board.workspace

@@ -21,8 +21,6 @@ from .layout import Body, Pose, Workspace
 from .shapes import Vector3
 from .spec import Range, SceneSpec
 
-TIMESTEP = 0.005
-"""[s]"""
 FLOOR = -0.75
 """Height of the floor [m]; the table top is 0."""
 WALLS = (-1.3, 2.6, -1.8, 1.8)
@@ -161,7 +159,7 @@ def build(
     model.meshdir = model.texturedir = ROOT
     model.compiler.degree = False
     option = model.option
-    option.timestep, option.integrator = TIMESTEP, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.timestep, option.integrator = robots.TIMESTEP, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
     _light(model, look)
     _table(model, robot.recipe, look, painted["table"], vocabulary.surfaces()[spec.surface.material])

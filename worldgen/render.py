@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from . import card
-from .camera import MAX_HEIGHT, MAX_WIDTH, Camera, Image
+from .camera import Camera, Image, require_size
 from .errors import RenderError
 from .files import png, refusal_to_overwrite
 from .library import Index, Scene, SceneLibrary
@@ -114,14 +114,6 @@ def write(
                 _write_mp4(temporary, even, turn(model, camera, even, shadows=shadows))
         written.append(circle)
     return written
-
-
-def require_size(width: int, height: int) -> None:
-    """Raise RenderError when a picture cannot have this size [px]."""
-    if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-        raise RenderError(
-            f"A picture of {width} x {height} px cannot be drawn. Width is 1 to {MAX_WIDTH}, height 1 to {MAX_HEIGHT} px."
-        )
 
 
 def _targets(scene: Scene, out: Path, camera: str, turntable: str) -> tuple[Path | None, Path | None]:

@@ -23,6 +23,8 @@ from . import data
 from .errors import Problem, RobotError
 
 Array = NDArray[np.float64]
+TIMESTEP = 0.008
+"""Of every scene [s]."""
 NAME = r"[a-z][a-z0-9_]{0,31}"
 
 Metres = Annotated[float, Field(ge=-3, le=3)]
@@ -107,6 +109,10 @@ class Control(_Record):
     """Share of the distance to home [rad] that is undone a step where the tool does not notice."""
     max_speed: tuple[Annotated[float, Field(gt=0)], ...]
     """Largest speed of each arm joint [rad/s]."""
+    max_translation: float = Field(default=0.05, gt=0, le=1)
+    """Largest move of the tool in one action [m]; a larger one is shortened."""
+    max_rotation: float = Field(default=0.35, gt=0, le=3)
+    """Largest turn of the tool in one action [rad]."""
 
 
 class RobotRecipe(_Record):
@@ -190,7 +196,7 @@ class Robot:
         spec.meshdir = spec.texturedir = ""
         # A child's options never count, but MuJoCo warns of each that differs from the scene's.
         spec.option = mujoco.MjSpec().option
-        spec.option.timestep, spec.option.integrator = 0.005, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+        spec.option.timestep, spec.option.integrator = TIMESTEP, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
         for key in list(spec.keys):
             spec.delete(key)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from worldgen import layout
 from worldgen.errors import LayoutError
-from worldgen.layout import Body, Pose, Workspace, place
+from worldgen.layout import Around, Body, Pose, Workspace, place
 from worldgen.shapes import Site
 from worldgen.spec import In, Near, ObjectSpec, On, SceneSpec, supporter
 
@@ -329,3 +329,90 @@ def test_a_typical_scene_takes_milliseconds() -> None:
         seconds.append(time.thread_time() - start)
     print(f"place: median {1000 * np.median(seconds):.1f} ms")
     assert np.median(seconds) < 0.03
+
+
+MIXED = scene(
+    thing("a", place={"kind": "near", "other": "mug"}),
+    thing("b", place={"kind": "on", "support": "plate"}),
+    thing("c"),
+    thing("cabinet", "fixture", category="drawer"),
+    goals=(ON_PLATE, {"kind": "closed", "target": "cabinet"}),
+)
+"""Every kind of place, a fixture among them."""
+MIXED_BODIES = {**BODIES, "cabinet": box(0.12, 0.14, 0.1)}
+KNOWN = {
+    0: {
+        "cabinet": (0.365544253, -0.055251189, 0.0, -0.042481647, 0.811503341),
+        "plate": (0.229483285, 0.183755218, 0.0005, -1.493076326, 0.0),
+        "mug": (0.192784908, -0.167311427, 0.0005, 0.039895652, 0.0),
+        "c": (0.374925105, 0.124982107, 0.0005, 3.03723386, 0.0),
+        "a": (0.298302196, -0.26572459, 0.0005, -2.183364655, 0.0),
+        "b": (0.244612476, 0.198606909, 0.0215, -0.771097668, 0.0),
+    },
+    3: {
+        "cabinet": (0.282847375, -0.063165478, 0.0, -0.322068354, 0.789044646),
+        "plate": (0.293898434, 0.165721453, 0.0005, -1.611120595, 0.0),
+        "mug": (0.224141853, -0.186092657, 0.0005, 1.59164169, 0.0),
+        "c": (0.427271324, -0.054666214, 0.0005, -2.037402307, 0.0),
+        "a": (0.253461427, -0.26967147, 0.0005, -1.274126416, 0.0),
+        "b": (0.30725204, 0.171930666, 0.0215, -3.273865941, 0.0),
+    },
+}
+"""x, y, z, yaw, opening by seed: libraries that exist were made with these."""
+
+
+@pytest.mark.parametrize("seed", sorted(KNOWN))
+def test_layouts_stay_what_they_were(seed: int) -> None:
+    poses = place(MIXED, MIXED_BODIES, WORKSPACE, seed)
+    assert set(poses) == set(KNOWN[seed])
+    for name, pose in poses.items():
+        assert (*pose.pos, pose.yaw, pose.opening) == pytest.approx(KNOWN[seed][name], abs=2e-9)
+
+
+class TestAround:
+    @staticmethod
+    def turn(one: Pose, other: Pose) -> float:
+        return abs(math.remainder(one.yaw - other.yaw, 2 * math.pi))
+
+    @pytest.mark.parametrize(("shift", "turn"), [(0.15, math.pi), (0.05, 0.3), (0.01, 4.0)])
+    def test_objects_stay_within_and_use_all_of_it(self, shift: float, turn: float) -> None:
+        recorded = place(MIXED, MIXED_BODIES, WORKSPACE, 3)
+        found = [place(MIXED, MIXED_BODIES, WORKSPACE, seed, Around(recorded, shift, turn)) for seed in range(60)]
+        assert len({str(poses) for poses in found}) > 50
+        for poses in found:
+            require_right(MIXED, MIXED_BODIES, poses, WORKSPACE)
+            for name in ("mug", "plate", "a", "c", "cabinet"):
+                assert np.abs(np.subtract(poses[name].pos, recorded[name].pos)).max() <= shift + 1e-12, name
+                assert self.turn(poses[name], recorded[name]) <= turn + 1e-12, name
+            facing = math.atan2(poses["cabinet"].pos[1], poses["cabinet"].pos[0])
+            assert abs(math.remainder(poses["cabinet"].yaw - facing, 2 * math.pi)) <= 0.15 + 1e-12
+        moves = np.array([np.subtract(poses["mug"].pos, recorded["mug"].pos)[:2] for poses in found])
+        x0, x1, y0, y1 = np.subtract(WORKSPACE.reach, np.repeat(recorded["mug"].pos[:2], 2))
+        room = np.minimum([x1, y1], shift) - np.maximum([x0, y0], -shift)
+        assert (np.ptp(moves, axis=0) > 0.8 * room).all()
+        assert max(self.turn(poses["mug"], recorded["mug"]) for poses in found) > 0.9 * min(turn, math.pi)
+
+    def test_what_stands_on_another_moves_with_it_and_lies_anew(self) -> None:
+        recorded = place(MIXED, MIXED_BODIES, WORKSPACE, 3)
+        poses = place(MIXED, MIXED_BODIES, WORKSPACE, 1, Around(recorded, 0.05, 0.1))
+        require_carried(MIXED, MIXED.object("b"), MIXED_BODIES, poses)
+        assert poses["b"].yaw - poses["plate"].yaw != pytest.approx(recorded["b"].yaw - recorded["plate"].yaw, abs=1e-3)
+
+    def test_it_is_pure(self) -> None:
+        recorded = place(SIMPLE, BODIES, WORKSPACE, 7)
+        around = Around(recorded, 0.1, math.pi)
+        assert place(SIMPLE, BODIES, WORKSPACE, 5, around) == place(SIMPLE, BODIES, WORKSPACE, 5, around)
+        assert place(SIMPLE, BODIES, WORKSPACE, 5, around) != place(SIMPLE, BODIES, WORKSPACE, 6, around)
+
+    def test_no_room_for_another_layout_gives_the_recorded_one(self) -> None:
+        # settled a little closer than `place` would put them, as objects do that come to rest
+        recorded = place(SIMPLE, BODIES, WORKSPACE, 7)
+        x, y, z = recorded["a"].pos
+        recorded["b"] = Pose(pos=(x + 0.001, y, z), yaw=0.3)
+        assert place(SIMPLE, BODIES, WORKSPACE, 0, Around(recorded, 0.0, 0.0)) == recorded
+
+    def test_a_pose_just_outside_the_usual_area_is_no_obstacle(self) -> None:
+        recorded = place(SIMPLE, BODIES, WORKSPACE, 7) | {"c": Pose(pos=(0.3, 0.292, 0.0))}
+        poses = place(SIMPLE, BODIES, WORKSPACE, 0, Around(recorded, 0.02, 0.5))
+        assert poses["c"] != recorded["c"]
+        assert abs(poses["c"].pos[1] - 0.292) <= 0.02

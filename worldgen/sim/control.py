@@ -1,0 +1,201 @@
+"""End-effector actions ↔ joint targets of one arm. Knows a recipe and its bare arm; nothing of scenes, goals or time.
+
+The arm stands alone in a model of its own, so that the same code serves a simulated and a physical one. Frame: the
+recipe's base frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ActionError
+from ..kinematics import down, turn_between
+from ..robots import Addresses, Array, Robot, addresses
+
+ACTION = 7
+"""Numbers of an action: Δx Δy Δz [m], a rotation vector [rad], gripper (0 closed … 1 open)."""
+_ITERATIONS = 12
+_POSITION, _ANGLE = 2e-4, 1e-3
+"""Errors at which the search for joint positions stops [m], [rad]."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the arm was last told to be. The next action starts from here, not from where the arm sags to."""
+
+    position: Array
+    """(3,) tool point [m]."""
+    quaternion: Array
+    """(4,) tool rotation, w x y z."""
+    gripper: float
+    """0 closed … 1 open."""
+    joints: Array
+    """(J,) arm joint positions [rad] that put the tool there, or as near as the limits let it."""
+
+    @property
+    def rotation(self) -> Array:
+        """Tool rotation (3, 3)."""
+        matrix = np.empty(9)
+        mujoco.mju_quat2Mat(matrix, self.quaternion)
+        return matrix.reshape(3, 3)
+
+
+class Controller:
+    """Turns actions into joint targets by damped least squares with joint and speed limits and a pull to home.
+
+    A step solves  min |J·dq - e|² + λ²|dq - p|²,  p = share of the way home:  dq = p + Jᵀ(J·Jᵀ + λ²)⁻¹(e - J·p)  (Nakamura and
+    Hanafusa 1986, with the posture p where the tool does not notice). λ shrinks with the error: safe far away and at the edge
+    of reach, fast at the end.
+    """
+
+    def __init__(self, robot: Robot) -> None:
+        self.recipe = robot.recipe
+        self.period = 1.0 / robot.recipe.control.rate_hz
+        """Time that one action takes [s]."""
+        self.model, self._at, self.lead = _bare(robot)
+        self._data = mujoco.MjData(self.model)
+        self._jacobian = np.zeros((6, self.model.nv))
+        self._error, self._quaternion = np.zeros(6), np.zeros(4)
+        self._home = np.array(robot.recipe.home)
+        limits = robot.recipe.control
+        self._scale = np.array([limits.max_translation, limits.max_rotation])
+        self._stride = np.array(limits.max_speed) * self.period
+
+    @property
+    def low(self) -> Array:
+        """Smallest action, (7,)."""
+        return np.concatenate([np.repeat(-self._scale, 3), [0.0]])
+
+    @property
+    def high(self) -> Array:
+        """Largest action, (7,)."""
+        return np.concatenate([np.repeat(self._scale, 3), [1.0]])
+
+    def at(self, joints: ArrayLike, gripper: float) -> Target:
+        """Return the target of an arm that rests at these joint positions [rad]."""
+        angles = np.clip(np.asarray(joints, np.float64), self._at.low, self._at.high)
+        self._forward(angles)
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, self._data.site_xmat[self._at.tool])
+        return Target(self._data.site_xpos[self._at.tool].copy(), quaternion, float(gripper), angles)
+
+    def clamp(self, action: ArrayLike) -> tuple[Array, bool]:
+        """Return an action within the recipe's limits, direction kept, and whether it had to be changed.
+
+        Raises:
+            ActionError: When it does not hold seven finite numbers.
+        """
+        values = np.array(action, np.float64)
+        if values.shape != (ACTION,) or not np.isfinite(values).all():
+            got = f"shape {values.shape}" if values.shape != (ACTION,) else str(values.tolist())
+            raise ActionError(
+                f"An action has {ACTION} finite numbers (xyz m, rotation vector rad, gripper); got {got}."
+            )
+        clamped = False
+        for part, limit in ((slice(0, 3), self._scale[0]), (slice(3, 6), self._scale[1])):
+            length = float(np.sqrt(values[part] @ values[part]))
+            if length > limit * (1 + 1e-6):
+                values[part] *= limit / length
+                clamped = True
+        if not 0 <= values[6] <= 1:
+            clamped |= not -1e-6 <= values[6] <= 1 + 1e-6
+            values[6] = min(max(values[6], 0.0), 1.0)
+        return values, clamped
+
+    def advance(self, target: Target, action: Array) -> Target:
+        """Return the target after one clamped action: moved and turned in the base frame, joints solved for.
+
+        Where joint or speed limits or the edge of reach stop the arm short, the target stays there with it, so that
+        turning back answers at once.
+        """
+        position = target.position + action[:3]
+        position[2] = max(position[2], 0.0)
+        turn, quaternion = np.empty(4), np.empty(4)
+        angle = float(np.sqrt(action[3:6] @ action[3:6]))
+        mujoco.mju_axisAngle2Quat(turn, action[3:6] / angle if angle > 0 else np.array([1.0, 0, 0]), angle)
+        mujoco.mju_mulQuat(quaternion, turn, target.quaternion)
+        mujoco.mju_normalize4(quaternion)
+        joints = self._solve(position, quaternion, target.joints)
+        hurry = float((np.abs(joints - target.joints) / self._stride).max())
+        if hurry > 1:
+            joints = target.joints + (joints - target.joints) / hurry
+        elif self._close():
+            return Target(position, quaternion, float(action[6]), joints)
+        return self.at(joints, action[6])
+
+    def path(self, before: Target, after: Target, parts: int) -> Array:
+        """Return what to ask of the servos during one action, (parts, J + 1): joints [rad], then the gripper's control.
+
+        Joints move evenly. Each is asked for `lead` seconds ahead, the time by which its servo trails a steady motion.
+        """
+        speed = (after.joints - before.joints) / self.period
+        share = (np.arange(parts)[:, None] + 0.5) / parts  # each part holds its middle
+        asked = before.joints + share * (after.joints - before.joints) + self.lead * speed
+        asked = np.clip(asked, self._at.low, self._at.high)
+        gripper = np.full((parts, 1), self.recipe.gripper_ctrl(after.gripper))
+        return np.concatenate([asked, gripper], axis=1)
+
+    def action_to(self, target: Target, position: Array, rotation: Array, gripper: float) -> Array:
+        """Return the unclamped action that leads from a target to a tool pose [m, 3x3] in the base frame."""
+        return np.concatenate([position - target.position, turn_between(rotation, target.rotation), [gripper]])
+
+    def _forward(self, joints: Array) -> None:
+        self._data.qpos[self._at.qpos] = joints
+        mujoco.mj_kinematics(self.model, self._data)
+
+    def _close(self) -> bool:
+        """Return whether the last search ended at its goal."""
+        error = np.abs(self._error)
+        return bool(error[:3].max() < 10 * _POSITION and error[3:].max() < 10 * _ANGLE)
+
+    def _solve(self, position: Array, quaternion: Array, start: Array) -> Array:
+        """Return joint positions [rad] that bring the tool to a pose, or near it, from `start`."""
+        joints, damping, share = start.copy(), self.recipe.control.damping, self.recipe.control.nullspace
+        spare = len(joints) > 6
+        for index in range(_ITERATIONS):
+            self._forward(joints)
+            self._measure(position, quaternion)
+            error = self._error
+            if index == _ITERATIONS - 1 or (abs(error[:3]).max() < _POSITION and abs(error[3:]).max() < _ANGLE):
+                break
+            mujoco.mj_comPos(self.model, self._data)
+            mujoco.mj_jacSite(self.model, self._data, self._jacobian[:3], self._jacobian[3:], self._at.tool)
+            arm = self._jacobian[:, self._at.dofs]
+            posture = share * (self._home - joints) if spare and index == 0 else np.zeros(len(joints))
+            square = arm @ arm.T
+            square.flat[::7] += damping**2 * float(error @ error) + 1e-7
+            joints = np.clip(
+                joints + posture + arm.T @ np.linalg.solve(square, error - arm @ posture), self._at.low, self._at.high
+            )
+        return joints
+
+    def _measure(self, position: Array, quaternion: Array) -> None:
+        """Put the distance from the bare arm's tool to a pose into `_error`: [m], then a rotation vector [rad]."""
+        self._error[:3] = position - self._data.site_xpos[self._at.tool]
+        mujoco.mju_mat2Quat(self._quaternion, self._data.site_xmat[self._at.tool])
+        mujoco.mju_negQuat(self._quaternion, self._quaternion)
+        mujoco.mju_mulQuat(self._quaternion, quaternion, self._quaternion)
+        mujoco.mju_quat2Vel(self._error[3:], self._quaternion, 1)
+
+
+def tool_pose(position: Array, rotation: Array) -> NDArray[np.float64]:
+    """Return a tool pose as six numbers: position [m], and the rotation vector from pointing straight down [rad]."""
+    return np.concatenate([position, turn_between(rotation, down(0.0))])
+
+
+def _bare(robot: Robot) -> tuple[mujoco.MjModel, Addresses, Array]:
+    """Return the arm alone, where its parts are, and by how long each servo trails a steady motion [s]."""
+    spec = robot.spec()
+    for geom in list(spec.geoms):
+        if not geom.contype and not geom.conaffinity and not geom.mass:
+            spec.delete(geom)
+    model = spec.compile()
+    at = addresses(model, robot.recipe)
+    stiffness = model.actuator_gainprm[at.actuators, 0]
+    damping = model.dof_damping[at.dofs] - model.actuator_biasprm[at.actuators, 2]
+    lead = np.where(stiffness > 0, damping / np.maximum(stiffness, 1e-9), 0.0)
+    return model, at, lead

@@ -1,0 +1,137 @@
+"""A compiled scene, ready to be played: everything that worlds of one scene share in one process.
+
+The model is shared too, so a world writes what it has drawn (friction, cameras, light ...) into it before it acts: `World` does that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import mjcf, robots
+from ..camera import Camera
+from ..errors import RenderError, SceneError
+from ..goals import ROBOT, GoalCheck
+from ..library import Scene
+from .control import Controller
+from .domains import Domain, Randomiser
+from .rewards import Reward, Sparse
+from .truth import Truth
+
+PART = 5
+"""Time steps between two looks at the servos: 40 ms."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of an observation."""
+
+    camera: str = "policy"
+    """Camera of the scene: policy, preview, robot/wrist ..."""
+    width: int = 64
+    """[px]"""
+    height: int = 64
+    """[px]"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How scenes are played; the same for all worlds of a run."""
+
+    domain: Domain
+    """What is drawn anew at each reset."""
+    reward: Reward = Sparse()
+    views: tuple[View, ...] = (View(),)
+    """Pictures of an observation; none at all is fastest."""
+    joints: bool = False
+    """Whether the state also holds the arm's joint positions."""
+    privileged: bool = False
+    """Whether observations carry the privileged vector, for a critic."""
+    chunk: int = 4
+    """Most actions that one step takes."""
+
+
+class Stage:
+    """One scene, compiled.
+
+    Raises:
+        SceneError: When the scene cannot be compiled, or does not fit its record.
+    """
+
+    def __init__(self, scene: Scene, settings: Settings, *, trusted: bool = False) -> None:
+        self.scene, self.settings = scene, settings
+        spec = scene.record.spec
+        self.model = scene.model(trusted=trusted)
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
+        folder = scene.root / "robots" / spec.robot
+        self.robot = robots.Robot(robots.read_recipe(folder / "robot.json", spec.robot), folder)
+        self.recipe = self.robot.recipe
+        self.workspace = mjcf.workspace(self.recipe)
+        try:
+            self.at = robots.addresses(self.model, self.recipe, ROBOT)
+            self.bodies = {item.name: mjcf.body_of(scene.asset(item.name)) for item in spec.objects}
+            self.goals = tuple(GoalCheck(goal, self.model) for goal in spec.task.goals)
+            self.home = self.model.key("home")
+            self.ids = {item.name: self.model.body(item.name).id for item in spec.objects}
+        except KeyError as error:
+            raise SceneError(f"'{scene.xml}' does not fit its record: {error}.") from error
+        self.controller = Controller(self.robot)
+        self.steps = round(self.controller.period / self.model.opt.timestep)
+        if self.steps % PART or abs(self.steps * self.model.opt.timestep - self.controller.period) > 1e-9:
+            raise SceneError(
+                f"Scene '{scene.name}': its time step {self.model.opt.timestep:g} s does not divide the control period "
+                f"{self.controller.period:g} s into parts of {PART} steps. Make the library again."
+            )
+        self.truth = Truth(self.model, self.recipe, self.at, self.goals)
+        self.randomiser = Randomiser(settings.domain, self.model, self.recipe)
+        self.free = {name: body for name, body in self.ids.items() if self.model.body_dofnum[body] == 6}
+        self.watched = np.array([self.free[name] for name in sorted(spec.goal_names()) if name in self.free], int)
+        self.body_pos, self.body_quat = self.model.body_pos.copy(), self.model.body_quat.copy()
+        self.openings = [
+            (joint, max(self.model.jnt_range[joint], key=abs))
+            for joint in range(self.model.njnt)
+            if self.model.joint(joint).name.split("/")[0] in self.ids and np.ptp(self.model.jnt_range[joint]) > 0
+        ]
+        """What opens: joint, and its far end [m or rad]."""
+        self.active: object = None
+        """The world whose draw the model holds."""
+        self._lens: Camera | None = None
+        self._painted: dict[str, Any] = {}
+
+    def lens(self) -> Camera:
+        """Return the camera that draws this scene, made on first use."""
+        if self._lens is None:
+            views = self.settings.views or (View(),)
+            size = max(view.width for view in views), max(view.height for view in views)
+            for view in views:
+                _require_camera(self.model, view.camera)
+            self._lens = Camera(self.model, size)
+        return self._lens
+
+    def paint(self, textures: dict[str, NDArray[np.uint8]]) -> None:
+        """Show these textures, and the scene's own where none is given."""
+        wanted = {name: id(picture) for name, picture in textures.items()}
+        if wanted == self._painted:
+            return
+        lens = self.lens()
+        for name in sorted(wanted.keys() | self._painted.keys()):
+            if wanted.get(name) != self._painted.get(name):
+                lens.repaint(name, textures.get(name))
+        self._painted = wanted
+
+    def close(self) -> None:
+        """Free what the scene holds on the graphics side."""
+        if self._lens:
+            self._lens.close()
+        self._lens = None
+
+
+def _require_camera(model: mujoco.MjModel, name: str) -> None:
+    if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name) < 0:
+        names = ", ".join(model.camera(index).name for index in range(model.ncam))
+        raise RenderError(f"The scene has no camera '{name}'. It has: {names or 'none'}.")

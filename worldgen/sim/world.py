@@ -1,0 +1,364 @@
+"""One scene as a world: reset with a seed, act in chunks, observe. Knows one scene; `worlds` plays many at once.
+
+A start, (scene, seed), fixes everything that is drawn: the same actions then give the same episode, bit for bit on one machine,
+whatever else runs beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import zlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..camera import Image
+from ..errors import ActionError, LayoutError, SceneError
+from ..layout import Around, Pose, place
+from ..library import Scene
+from ..robots import Array
+from .control import ACTION, Target, tool_pose
+from .domains import Draw
+from .stage import PART, Settings, Stage
+
+HOLD = 0.5
+"""How long all goals must hold before an episode counts as a success [s]."""
+SETTLE = 0.2
+"""Time that a reset lets pass, so that objects come to rest where they were put [s]."""
+MAX_SEED = 2**63 - 1
+_LAYOUTS = 5
+"""Layouts tried at a reset before the objects are put where the scene was recorded."""
+_FALLEN = -0.05
+"""Height of the middle of an object that has left the table [m]."""
+_STRAY = 0.02
+"""How far an object may creep while it comes to rest at a reset [m]."""
+_FAST = 200.0
+"""Joint speed that no real contact gives [m/s or rad/s]: the simulation is about to diverge."""
+
+End = Literal["", "success", "fell", "timeout", "invalid"]
+"""Why an episode is over; empty while it goes on. An invalid one says nothing about the policy: leave it out."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy gets at the end of a chunk."""
+
+    images: dict[str, Image]
+    """Camera → (H, W, 3) sRGB."""
+    state: NDArray[np.float32]
+    """(7,) tool position [m], rotation vector from pointing down [rad], gripper 0 closed … 1 open; then joints [rad] where asked for."""
+    instruction: str
+    privileged: NDArray[np.float32] | None = None
+    """See `Truth.vector`; for critics only."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a chunk led to."""
+
+    observation: Observation
+    reward: float
+    end: End
+    steps: int
+    """Actions executed; fewer than given when the episode ended within the chunk."""
+    clamped: int
+    """Actions that went beyond the recipe's limits and were shortened."""
+
+
+@dataclass
+class _Episode:
+    """Everything that changes while a world is played, physics aside."""
+
+    seed: int
+    draw: Draw
+    instruction: str
+    target: Target
+    pending: deque[Array]
+    """Servo commands that the latency still holds back."""
+    action_rng: np.random.Generator
+    image_rng: np.random.Generator
+    fixtures: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    """Fixed body → position [m] and quaternion."""
+    steps: int = 0
+    held: int = 0
+    """Control steps for which all goals have held."""
+    potential: float = 0.0
+    end: End = ""
+
+
+@dataclass(frozen=True)
+class WorldState:
+    """A moment of an episode; `World.restore` goes on from it exactly. Lives in the process that made it."""
+
+    scene: str
+    episode: _Episode
+    data: mujoco.MjData
+
+
+class World:
+    """One scene that can be acted in.
+
+    Args:
+        scene: A scene of a library, or a `Stage` that several worlds share.
+        settings: How it is played.
+
+    Raises:
+        SceneError: When the scene cannot be compiled or does not fit its record.
+        RenderError: When a camera does not exist or the machine cannot draw.
+    """
+
+    def __init__(self, scene: Scene | Stage, settings: Settings | None = None) -> None:
+        if isinstance(scene, Scene):
+            if settings is None:
+                raise SceneError("A world of a scene needs settings: which domain, which pictures.")
+            scene = Stage(scene, settings)
+        self.stage, self.settings = scene, scene.settings
+        self.model, self.data = scene.model, mujoco.MjData(scene.model)
+        task = scene.scene.record.spec.task
+        self.limit = math.ceil(task.seconds / scene.controller.period - 1e-9)
+        """Actions in an episode."""
+        self._hold = math.ceil(HOLD / scene.controller.period - 1e-9)
+        self._episode: _Episode | None = None
+
+    @property
+    def end(self) -> End:
+        """Why the episode is over, or empty."""
+        return self._now().end
+
+    @property
+    def target(self) -> Target:
+        """Where the arm was last told to be."""
+        return self._now().target
+
+    @property
+    def elapsed(self) -> float:
+        """Share of the episode's time that is over."""
+        return self._now().steps / self.limit
+
+    def reset(self, seed: int) -> Observation:
+        """Start the episode of a seed: draw, place the objects, let them come to rest, look.
+
+        Raises:
+            ActionError: When the seed is no integer in [0, 2^63).
+        """
+        if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+            raise ActionError(f"Seed {seed!r} is no integer in [0, {MAX_SEED}].")
+        name = zlib.crc32(self.stage.scene.name.encode())
+        streams = [np.random.default_rng(item) for item in np.random.SeedSequence([int(seed), name]).spawn(4)]
+        draw = self.stage.randomiser.draw(streams[0])
+        task = self.stage.scene.record.spec.task
+        sentences = (task.instruction, *task.paraphrases)
+        recipe = self.stage.recipe
+        joints = np.array(recipe.home) + draw.joints
+        episode = _Episode(
+            seed=int(seed),
+            draw=draw,
+            instruction=sentences[int(streams[1].integers(len(sentences)))],
+            target=self.stage.controller.at(joints, recipe.home_gripper),
+            pending=deque(),
+            action_rng=streams[2],
+            image_rng=streams[3],
+        )
+        self._episode = episode
+        self.stage.active = None
+        self._settle(episode)
+        episode.potential = self.settings.reward.potential(self.stage.truth, self.data)
+        if not self._valid():
+            episode.end = "invalid"
+        return self.observe()
+
+    def step(self, chunk: ArrayLike) -> Transition:
+        """Execute the actions of a chunk until the episode ends, then look once.
+
+        Args:
+            chunk: (n, 7) actions, 1 ≤ n ≤ `settings.chunk`: Δxyz [m], rotation vector [rad] in the base frame, gripper 0 … 1.
+
+        Raises:
+            ActionError: When the shape is wrong, a number is not finite, or the episode is over or was never started.
+        """
+        episode = self._now()
+        actions = np.asarray(chunk, np.float64)
+        if actions.ndim != 2 or actions.shape[1] != ACTION or not 1 <= len(actions) <= self.settings.chunk:
+            raise ActionError(
+                f"A chunk has shape (n, {ACTION}) with 1 <= n <= {self.settings.chunk}; got {actions.shape}."
+            )
+        if episode.end:
+            raise ActionError(f"This episode is over ({episode.end}). Reset the world first.")
+        ready = [self.stage.controller.clamp(action) for action in actions]
+        self._activate()
+        done = 0
+        for action, _ in ready:
+            self._act(episode, action)
+            done += 1
+            if episode.end:
+                break
+        reward = self._reward(episode)
+        return Transition(self.observe(), reward, episode.end, done, sum(clamped for _, clamped in ready[:done]))
+
+    def observe(self) -> Observation:
+        """Return what a policy sees now. Image noise is drawn anew at each look."""
+        episode, stage = self._now(), self.stage
+        self._activate()
+        position, rotation = stage.truth.tool(self.data)
+        parts = [tool_pose(position, rotation), [stage.truth.opening(self.data)]]
+        if self.settings.joints:
+            parts.append(self.data.qpos[stage.at.qpos])
+        images: dict[str, Image] = {}
+        if self.settings.views:
+            lens = stage.lens()
+            stage.paint(dict(episode.draw.textures))
+            for view in self.settings.views:
+                picture = lens.picture(self.data, view.camera, view.width, view.height)
+                images[view.camera] = stage.randomiser.look(episode.draw, picture, episode.image_rng)
+        privileged = stage.truth.vector(self.data, self.elapsed) if self.settings.privileged else None
+        return Observation(images, np.concatenate(parts).astype(np.float32), episode.instruction, privileged)
+
+    def state(self) -> WorldState:
+        """Return this moment, to come back to."""
+        data = mujoco.MjData(self.model)
+        mujoco.mj_copyData(data, self.model, self.data)  # the compact state leaves out who sleeps
+        return WorldState(self.stage.scene.name, copy.deepcopy(self._now()), data)
+
+    def restore(self, state: WorldState) -> None:
+        """Go back to a moment of an episode of this scene.
+
+        Raises:
+            SceneError: When the state is of another scene.
+        """
+        if state.scene != self.stage.scene.name:
+            raise SceneError(f"A state of scene '{state.scene}' does not fit '{self.stage.scene.name}'.")
+        self._episode = copy.deepcopy(state.episode)
+        mujoco.mj_copyData(self.data, self.model, state.data)
+        self.stage.active = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a dump of a broken episode records: start, time, positions and speeds."""
+        episode = self._now()
+        return {
+            "scene": self.stage.scene.name,
+            "seed": episode.seed,
+            "domain": self.settings.domain.name,
+            "steps": episode.steps,
+            "samples": dict(episode.draw.samples),
+            "qpos": self.data.qpos.tolist(),
+            "qvel": self.data.qvel.tolist(),
+            "warnings": self.data.warning.number.tolist(),
+        }
+
+    def _now(self) -> _Episode:
+        if self._episode is None:
+            raise ActionError("This world has no episode yet. Reset it first.")
+        return self._episode
+
+    def _activate(self) -> None:
+        """Write what this world has drawn into the model that it shares."""
+        if self.stage.active is not self:
+            episode = self._now()
+            self.stage.randomiser.apply(episode.draw)
+            for body, (position, quaternion) in episode.fixtures.items():
+                self.model.body_pos[body], self.model.body_quat[body] = position, quaternion
+            self.stage.active = self
+
+    def _act(self, episode: _Episode, action: Array) -> None:
+        """Execute one clamped action and see what came of it."""
+        stage, data = self.stage, self.data
+        controller = stage.controller
+        if any(episode.draw.action_noise):
+            spread = np.repeat(episode.draw.action_noise, 3)
+            action = controller.clamp(action + np.append(episode.action_rng.normal(0, 1, 6) * spread, 0))[0]
+        after = controller.advance(episode.target, action)
+        for command in controller.path(episode.target, after, stage.steps // PART):
+            episode.pending.append(command)
+            now = episode.pending.popleft()
+            data.ctrl[stage.at.actuators], data.ctrl[stage.at.gripper] = now[:-1], now[-1]
+            mujoco.mj_step(self.model, data, PART)
+        episode.target = after
+        episode.steps += 1
+        episode.end = self._verdict(episode)
+
+    def _verdict(self, episode: _Episode) -> End:
+        if not self._valid():
+            return "invalid"
+        episode.held = episode.held + 1 if self.stage.truth.done(self.data) else 0
+        if episode.held > self._hold:
+            return "success"
+        watched = self.stage.watched
+        if len(watched) and self.data.xpos[watched, 2].min() < _FALLEN:
+            return "fell"
+        return "timeout" if episode.steps >= self.limit else ""
+
+    def _valid(self) -> bool:
+        """Return whether the physics can be believed."""
+        speed = np.abs(self.data.qvel).max()
+        return bool(speed < _FAST) and bool(np.isfinite(self.data.qpos).all()) and not self.data.warning.number.any()
+
+    def _reward(self, episode: _Episode) -> float:
+        reward = self.settings.reward
+        before = episode.potential
+        if episode.end != "invalid":
+            episode.potential = reward.potential(self.stage.truth, self.data)
+        return episode.potential - before + (reward.success if episode.end == "success" else 0.0)
+
+    def _settle(self, episode: _Episode) -> None:
+        """Place the objects, let them come to rest; where one strays or the goal holds already, place them anew."""
+        layout = episode.draw.layout
+        seeds: list[int | None] = [None] if layout is None else [*range(layout, layout + _LAYOUTS), None]
+        for seed in seeds:
+            poses = self._poses(seed)
+            if poses is None:
+                continue
+            self._put(episode, poses)
+            start = self.data.xpos[list(self.stage.free.values())].copy()
+            mujoco.mj_step(self.model, self.data, round(SETTLE / self.model.opt.timestep))
+            moved = np.abs(self.data.xpos[list(self.stage.free.values())] - start)
+            calm = not len(moved) or bool(moved.max() < _STRAY)
+            if calm and self._valid() and not self.stage.truth.done(self.data):
+                return
+
+    def _poses(self, seed: int | None) -> dict[str, Pose] | None:
+        stage, shift = self.stage, self.settings.domain.objects
+        if seed is None:
+            return stage.scene.record.poses
+        around = Around(stage.scene.record.poses, shift.xy, shift.yaw)
+        try:
+            return place(stage.scene.record.spec, stage.bodies, stage.workspace, seed, around)
+        except LayoutError:
+            return None
+
+    def _put(self, episode: _Episode, poses: dict[str, Pose]) -> None:
+        """Put arm and objects where an episode starts: each object turned and moved as it lay when the scene was recorded."""
+        stage, model, data = self.stage, self.model, self.data
+        recorded = stage.scene.record.poses
+        episode.fixtures.clear()
+        turns = {name: _about_z(poses[name].yaw - recorded[name].yaw) for name in poses}
+        for name, body in stage.ids.items():
+            if name not in stage.free:
+                quaternion = np.empty(4)
+                mujoco.mju_mulQuat(quaternion, turns[name], stage.body_quat[body])
+                episode.fixtures[body] = np.array([*poses[name].pos[:2], stage.body_pos[body][2]]), quaternion
+        self.stage.active = None
+        self._activate()  # before the data is reset: a body that cannot move is put into its place only then
+        mujoco.mj_resetDataKeyframe(model, data, stage.home.id)
+        for name, body in stage.free.items():
+            at = model.jnt_qposadr[model.body_jntadr[body]]
+            quaternion = data.qpos[at + 3 : at + 7].copy()
+            data.qpos[at : at + 2] = poses[name].pos[:2]
+            mujoco.mju_mulQuat(data.qpos[at + 3 : at + 7], turns[name], quaternion)
+        for joint, far in stage.openings:
+            name = model.body(model.body_rootid[model.jnt_bodyid[joint]]).name
+            if poses[name].opening:
+                data.qpos[model.jnt_qposadr[joint]] = poses[name].opening * far
+        data.qpos[stage.at.qpos] = data.ctrl[stage.at.actuators] = episode.target.joints
+        mujoco.mj_forward(model, data)
+        held = np.append(episode.target.joints, stage.recipe.gripper_ctrl(episode.target.gripper))
+        delay = round(episode.draw.latency / (PART * model.opt.timestep))
+        episode.pending = deque([held] * delay)
+
+
+def _about_z(angle: float) -> Array:
+    return np.array([np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2)])
