@@ -86,3 +86,7 @@ class ActionError(WorldgenError):
 
 class DomainError(WorldgenError):
     """An unknown randomisation preset, or one whose ranges make no sense."""
+
+
+class WorldsError(WorldgenError):
+    """Many worlds that cannot be played at once here: no memory left, or a worker that does not start."""

@@ -144,7 +144,7 @@ class GoalCheck:
         local = self._local(data)
         half = self.model.site_size[self.site]
         # Its lowest point must be in the lower half of the free space: what lies across the rim is not inside.
-        sunk = -half[2] - 0.01 <= self._lowest(data) - data.site_xpos[self.site][2] <= 0
+        sunk = local[2] > -half[2] and self._lowest(data) <= data.site_xpos[self.site][2]
         inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and sunk
         gap = float(np.linalg.norm([*local[:2], local[2] + half[2] - self._target_half_height]))  # to its floor
         return 1 - gap / _FAR, bool(inside)

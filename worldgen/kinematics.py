@@ -43,10 +43,11 @@ def solve_pose(
     rotations: Sequence[Array],
     prefix: str = "",
     start: ArrayLike | None = None,
+    restarts: int = 5,
 ) -> Array | None:
     """Find arm joint positions [rad] that put the tool at `position` [m] with one of `rotations` (3, 3), or None.
 
-    The rotation nearest to that of the starting pose is tried first; for the rest see `solve_ik`.
+    `restarts` is how many random starts follow the likely ones. The rotation nearest to that of the starting pose is tried first; for the rest see `solve_ik`.
     """
     at, state, rng = addresses(model, recipe, prefix), mujoco.MjData(model), np.random.default_rng(0)
     state.qpos[at.fingers] = recipe.fingers_at(1)
@@ -54,7 +55,7 @@ def solve_pose(
     turned = home.copy()
     turned[0] += np.arctan2(target[1], target[0])
     guesses = ([] if start is None else [np.asarray(start, dtype=np.float64)]) + [turned, home]
-    guesses += [rng.uniform(np.maximum(at.low, -np.pi), np.minimum(at.high, np.pi)) for _ in range(5)]
+    guesses += [rng.uniform(np.maximum(at.low, -np.pi), np.minimum(at.high, np.pi)) for _ in range(restarts)]
     for guess in guesses:
         guess = np.clip(guess, at.low, at.high)
         for rotation in _nearest_first(model, state, at, guess, rotations):

@@ -28,12 +28,18 @@ _CORRIDOR = 0.05
 """Half the width of the way that must be free [m]."""
 _AT, _ANGLE = 0.006, 0.08
 """When the tool counts as being at a pose [m], [rad]."""
+_SHUT = 0.05
+"""Gripper below which the fingers were told to shut."""
+_RELEASE = 0.12
+"""How much farther the fingers open to let go; no more, for there may be walls beside them."""
 _SQUEEZE = 2
 """Actions for which the fingers close before they lift."""
 _TURNS = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.57)
 """Turns about the vertical that are tried for putting something down [rad]."""
 _TILTS = (0.0, 0.35, 0.7, 0.9, 1.1)
 """How far the hand leans back to reach under what hangs over a handle [rad]."""
+_SIDES = (0.0, 0.4, -0.4, 0.8, -0.8)
+"""Directions to push in, off the straight line to the goal [rad]."""
 _STALE = 0.012
 """How far an object may move before its grasp is looked for anew [m]."""
 
@@ -70,6 +76,8 @@ class _Memory:
 
     grasp: dict[str, tuple[Grasp, Array, Array]] = field(default_factory=dict)
     """Target → its grasp, and the target's position and rotation when it was chosen."""
+    hopeless: dict[str, Array] = field(default_factory=dict)
+    """Target → where everything stood when no grasp was found."""
     failed: dict[str, int] = field(default_factory=dict)
     """Target → grasps that did not hold."""
     place: tuple[str, Array, Array, Array] | None = None
@@ -124,18 +132,24 @@ class Expert:
         if memory.patience > 0:
             memory.patience -= 1
             return [self._away()]
-        if goal is None:
-            last = self.stage.goals[-1]
-            return [] if isinstance(last.goal, LiftedGoal) else [self._away()]
-        if isinstance(goal.goal, OpenGoal | ClosedGoal):
-            return self._turn(goal)
-        if self._target.gripper < 0.5:
+        if goal is None:  # what is held up or held open stays so
+            held = isinstance(self.stage.goals[-1].goal, LiftedGoal | OpenGoal | ClosedGoal)
+            return [] if held else self._leave()
+        if self._closed():
             if self.stage.truth.holds(self._data, goal.target):
-                return self._carry(goal)
+                return self._along(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
             if self._closing():
                 return [self._stay(0.0, 1)]
             self._missed(goal)
-        return self._pick(goal)
+            return self._leave()
+        if isinstance(goal.goal, OpenGoal | ClosedGoal):
+            grasp = self._handle(goal)
+            return self._take(grasp, goal) if grasp else [self._away()]
+        if isinstance(goal.goal, PushedGoal) and (way := self._push(goal)):
+            return way
+        if grasp := self._grasp(goal):
+            return self._take(grasp, goal)
+        return (self._push(goal) if isinstance(goal.goal, NearGoal) else None) or [self._away()]
 
     def _open_goal(self) -> GoalCheck | None:
         """Return the first goal to see to: one whose support is still to be moved itself comes later."""
@@ -146,6 +160,10 @@ class Expert:
             goal for goal in waiting if self._target.gripper < 0.5 and self.stage.truth.holds(self._data, goal.target)
         ]
         return next(iter([*held, *ready, *waiting]), None)
+
+    def _closed(self) -> bool:
+        """Return whether the fingers were told to shut."""
+        return self._target.gripper < _SHUT
 
     def _closing(self) -> bool:
         """Return whether the fingers still move."""
@@ -163,20 +181,19 @@ class Expert:
 
     # --- take and bring -----------------------------------------------------------------------------------------------------
 
-    def _pick(self, goal: GoalCheck) -> list[Way]:
-        grasp = self._grasp(goal)
-        if grasp is None:
-            return [self._away()]
-        return self._take(grasp, goal.goal.target, Way(grasp.position + [0, 0, 0.05], grasp.rotation, 0.0, speed=0.7))
-
-    def _take(self, grasp: Grasp, name: str, after: Way | None = None) -> list[Way]:
-        """Return the way to a grasp, in along the tool's axis, and the closing of the fingers."""
-        reach = Way(grasp.position, grasp.rotation, grasp.opened, speed=0.7)
-        squeeze = Way(grasp.position, grasp.rotation, 0.0, wait=_SQUEEZE)
-        end = [reach, squeeze] + ([after] if after else [])
+    def _take(self, grasp: Grasp, goal: GoalCheck) -> list[Way]:
+        """Return the way to a grasp, in along the tool's axis, the closing of the fingers, and a little up for what is carried."""
+        end = [
+            Way(grasp.position, grasp.rotation, grasp.opened, speed=0.7),
+            Way(grasp.position, grasp.rotation, 0.0, wait=_SQUEEZE),
+        ]
+        carried = not isinstance(goal.goal, OpenGoal | ClosedGoal)
+        if carried:
+            end.append(Way(grasp.position + [0, 0, 0.05], grasp.rotation, 0.0, speed=0.7))
         if self._before(grasp.position, grasp.rotation):
             return end
-        return [*self._across(grasp.position, grasp.rotation, grasp.opened, skip=name), *end]
+        skip = goal.goal.target if carried else ""
+        return [*self._across(grasp.position, grasp.rotation, grasp.opened, skip=skip), *end]
 
     def _grasp(self, goal: GoalCheck) -> Grasp | None:
         """Return how to take the goal's target as it lies now."""
@@ -186,6 +203,9 @@ class Expert:
             grasp, before, turned = known
             if np.linalg.norm(position - before) < _STALE and np.linalg.norm(turn_between(rotation, turned)) < 0.1:
                 return Grasp(grasp.position + position - before, grasp.rotation, grasp.opened)
+        everything = self._data.xpos[list(self.stage.ids.values())]
+        if (hopeless := memory.hopeless.get(name)) is not None and np.abs(hopeless - everything).max() < _STALE:
+            return None
         points = world_points(self._points[name], self._data)
         found = self.hand.search(self._data, points, self._target, memory.failed.get(name, 0))
         if found is None and memory.failed.get(name, 0):
@@ -193,6 +213,7 @@ class Expert:
             found = self.hand.search(self._data, points, self._target)
         if found is None:
             memory.trouble = f"no grasp of '{name}' is within reach and free"
+            memory.hopeless[name] = everything.copy()
             return None
         memory.grasp[name] = (found, position.copy(), rotation.copy())
         return found
@@ -206,11 +227,14 @@ class Expert:
             return [Way(up, self._target.rotation, 0.0, speed=0.7)]
         place = self._place(goal)
         if place is None:
-            return [self._stay(1.0, 2)]
+            return self._leave()
         position, rotation = place
+        opened = min(1.0, self.stage.truth.opening(self._data) + 2 * _RELEASE)
         lower = Way(position, rotation, 0.0, speed=0.5)
-        release = Way(position, rotation, 1.0, wait=2)
-        way = [lower, release, Way(position - 0.06 * rotation[:, 2], rotation, 1.0)]
+        release = Way(position, rotation, opened, wait=2)
+        way = [lower, release, Way(position - 0.06 * rotation[:, 2], rotation, opened)]
+        if self._rests(goal) and self._before(position, rotation) and self._target.position[2] < position[2] + 0.05:
+            return self._leave()  # on something that lies there already: pressing on would push it aside
         if not self._before(position, rotation):
             hang = self._target.position[2] - float(
                 world_points(self._points[goal.goal.target], self._data)[:, 2].min()
@@ -220,6 +244,12 @@ class Expert:
             self._memory.patience = 1
         return way
 
+    def _rests(self, goal: GoalCheck) -> bool:
+        """Return whether what is in the hand touches anything but the hand."""
+        roots = self.stage.model.body_rootid[self.stage.model.geom_bodyid[self._data.contact.geom[: self._data.ncon]]]
+        others = roots[:, ::-1][roots == goal.target]
+        return bool((others != self.stage.model.body_rootid[self.stage.model.site_bodyid[self.stage.at.tool]]).any())
+
     def _place(self, goal: GoalCheck) -> tuple[Array, Array] | None:
         """Return the tool point [m] and rotation at which to let go of what is in the hand."""
         name, memory, data = goal.goal.target, self._memory, self._data
@@ -228,9 +258,9 @@ class Expert:
         if memory.place and memory.place[0] == name and np.linalg.norm(memory.place[3] - offset) < _STALE:
             return memory.place[1], memory.place[2]
         points = (world_points(self._points[name], data) - tool) @ now
-        opened = min(1.0, self.stage.truth.opening(data) + 0.15)
+        opened = min(1.0, self.stage.truth.opening(data) + 2 * _RELEASE)
         carried = Carried(goal.target, offset, turn)
-        lifts = (0.0, 0.01, 0.02, 0.035, 0.05) if isinstance(goal.goal, InGoal) else (0.0,)
+        lifts = (0.0, 0.01, 0.02, 0.035, 0.05, 0.07) if isinstance(goal.goal, InGoal) else (0.0,)
         for spot, height in self._spots(goal, points):
             for rotation in self._rotations(goal, points):
                 turned = points @ rotation.T
@@ -306,20 +336,65 @@ class Expert:
             found.append((middle + direction * (reach + radius + 0.4 * goal.goal.distance), 0.003))
         return found
 
-    # --- open and close -----------------------------------------------------------------------------------------------------
+    # --- push ---------------------------------------------------------------------------------------------------------------
 
-    def _turn(self, goal: GoalCheck) -> list[Way]:
-        """Return the way that takes a handle along its joint."""
-        name = goal.goal.target
-        if self._target.gripper < 0.5:
-            if self.stage.truth.holds(self._data, goal.target):
-                return self._along(goal)
-            if self._closing():
-                return [self._stay(0.0, 1)]
-            self._missed(goal)
-            return [self._stay(1.0, 1), self._away()]
-        grasp = self._handle(goal)
-        return self._take(grasp, "") if grasp else [self._away()]
+    def _push(self, goal: GoalCheck) -> list[Way] | None:
+        """Return the way of the open hand, held like a fork behind the target, towards its goal; None where there is no room."""
+        points = world_points(self._points[goal.goal.target], self._data)
+        centre = goal.centre(self._data)[:2]
+        spot = self._spots(goal, points - points.mean(axis=0))[0][0]
+        gap = spot - centre
+        bearing, here = float(np.arctan2(gap[1], gap[0])), self._target.position
+        behind = centre - here[:2]
+        now = (float(np.arctan2(behind[1], behind[0])) - bearing + np.pi) % (2 * np.pi) - np.pi
+        # What is being pushed is pushed on, as long as that brings it nearer; else from straight behind, or from the side.
+        ongoing = [now] if abs(now) < 0.9 and self._low(points) else []
+        for turn in (*ongoing, *_SIDES):
+            direction = np.array([np.cos(bearing + turn), np.sin(bearing + turn)])
+            shove = self._shove(goal, points, centre, direction, float(gap @ direction))
+            if shove is not None:
+                return shove
+        self._memory.trouble = f"no room to push '{goal.goal.target}'"
+        return None
+
+    def _low(self, points: Array) -> bool:
+        return bool(self._target.position[2] < max(float(points[:, 2].max()), self._push_height(points) + 0.01))
+
+    def _push_height(self, points: Array) -> float:
+        return max(self.hand.tip + 0.006, min(float(points[:, 2].mean()), self.hand.tip + 0.012))
+
+    def _shove(
+        self, goal: GoalCheck, points: Array, centre: Array, direction: Array, length: float
+    ) -> list[Way] | None:
+        """Return the way behind the target and along a direction [m], or None where the arm cannot."""
+        side = np.array([-direction[1], direction[0]])
+        flat = points[:, :2] - centre
+        across = flat @ side
+        back = float(-(flat[np.abs(across) < 0.03] @ direction).min()) + self.hand.breadth
+        fork = min(1.0, 0.6 * float(np.ptp(across)) / self.stage.recipe.gripper.opening)
+        rotation = down(float(np.arctan2(direction[1], direction[0])))
+        height = self._push_height(points)
+        behind = np.array([*(centre - direction * (back + 0.012)), height])
+        end = np.array([*(centre + direction * (length - back)), height])
+        near = self._target.position - behind
+        lateral, along = float(near[:2] @ side), float(near[:2] @ direction)
+        turned = np.linalg.norm(turn_between(rotation, self._target.rotation))
+        turned = min(turned, abs(np.pi - turned))
+        if abs(lateral) < 0.01 and -0.03 < along < 0.03 and abs(near[2]) < 0.008 and turned < 0.25:
+            ahead = rotation if turned == 0 or np.sum(rotation * self._target.rotation) > 0 else rotation * [-1, -1, 1]
+            return [Way(end, ahead, fork, speed=0.6)]
+        reached = self.hand.reach(self._data, behind, rotation, fork, self._target)
+        if reached is None or self.hand.reach(self._data, end, reached, fork, self._target, None, goal.target) is None:
+            return None
+        if self._before(behind, reached):
+            return [Way(behind, reached, fork, speed=0.7), Way(end, reached, fork, speed=0.6)]
+        return [
+            *self._across(behind, reached, fork),
+            Way(behind, reached, fork, speed=0.7),
+            Way(end, reached, fork, speed=0.6),
+        ]
+
+    # --- open and close -----------------------------------------------------------------------------------------------------
 
     def _handle(self, goal: GoalCheck) -> Grasp | None:
         """Return how to take a handle: from above, or leaning back where something hangs over it."""
@@ -428,7 +503,15 @@ class Expert:
         """Return the way back out along the tool's axis, open, until the hand is high."""
         here, axis = self._target.position, self._target.rotation[:, 2]
         back = min(max(0.16 - here[2], 0.0) / max(-float(axis[2]), 0.3), 0.15)
-        return Way(here - back * axis, self._target.rotation, 1.0)
+        return Way(here - back * axis, self._target.rotation, max(self._target.gripper, _RELEASE))
+
+    def _leave(self) -> list[Way]:
+        """Return the opening of the fingers, no wider than needed, and the way out."""
+        if self._target.gripper >= _SHUT:
+            return [self._away()]
+        opened = min(1.0, self.stage.truth.opening(self._data) + _RELEASE)
+        away = self._away()
+        return [self._stay(opened, 1), Way(away.position, away.rotation, opened)]
 
     def _stay(self, gripper: float, wait: int) -> Way:
         return Way(self._target.position, self._target.rotation, gripper, wait=wait)

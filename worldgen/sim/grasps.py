@@ -99,20 +99,20 @@ class Hand:
         self.stage = stage
         self._scratch = mujoco.MjData(stage.model)
         model = stage.model
-        arm = np.array([model.body(index).name.startswith("robot/") for index in range(model.nbody)])
-        self._robot = arm[model.geom_bodyid]
-        self.tip = self._below_tool()
+        self._arm = model.body_rootid[model.site_bodyid[stage.at.tool]]
+        self.breadth, self.tip = self._fingers()
+        """How far the fingers stand out beyond the tool point, across the closing axis and along the approach [m]."""
 
-    def _below_tool(self) -> float:
-        """Return how far the fingertips stand out beyond the tool point [m]."""
+    def _fingers(self) -> tuple[float, float]:
         model, data, at = self.stage.model, self._scratch, self.stage.at
         mujoco.mj_resetDataKeyframe(model, data, self.stage.home.id)
         mujoco.mj_kinematics(model, data)
-        tool, axis = data.site_xpos[at.tool], data.site_xmat[at.tool].reshape(3, 3)[:, 2]
+        tool, rotation = data.site_xpos[at.tool], data.site_xmat[at.tool].reshape(3, 3)
         fingers = [model.jnt_bodyid[model.joint("robot/" + name).id] for name in self.stage.recipe.gripper.joints]
         geoms = np.flatnonzero(np.isin(model.geom_bodyid, fingers) & (model.geom_contype != 0))
         corners = world_points({int(geom): np.asarray(_solid(model, int(geom)).vertices) for geom in geoms}, data)
-        return float(((corners - tool) @ axis).max())
+        local = (corners - tool) @ rotation
+        return float(local[local[:, 2] > -0.02, 0].max()), float(local[:, 2].max())
 
     def reach(
         self,
@@ -122,6 +122,7 @@ class Hand:
         opened: float,
         start: Target,
         carried: Carried | None = None,
+        ignored: int = -1,
     ) -> Array | None:
         """Return the rotation with which the arm reaches a tool pose and touches nothing there, or None.
 
@@ -133,12 +134,13 @@ class Hand:
             rotation: Of the tool (3, 3).
             opened: Gripper, 0 … 1.
             start: Where the arm comes from.
-            carried: What is in the hand; neither what touches it nor what it touches counts.
+            carried: What is in the hand; what touches it does not count.
+            ignored: Body of an object that may be touched.
         """
         stage, scratch = self.stage, self._scratch
         now = start.rotation
         for turned in sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now))):
-            joints = solve_pose(stage.controller.model, stage.recipe, position, (turned,), "", start.joints)
+            joints = solve_pose(stage.controller.model, stage.recipe, position, (turned,), "", start.joints, restarts=0)
             if joints is None:
                 continue
             mujoco.mj_copyData(scratch, stage.model, data)
@@ -148,12 +150,10 @@ class Hand:
                 self._carry(scratch, position, turned, carried)
             mujoco.mj_kinematics(stage.model, scratch)
             mujoco.mj_collision(stage.model, scratch)
-            geoms = scratch.contact.geom[: scratch.ncon]
-            mine = self._robot[geoms]
+            roots = stage.model.body_rootid[stage.model.geom_bodyid[scratch.contact.geom[: scratch.ncon]]]
+            mine = roots == self._arm
             outside = mine.any(axis=1) & ~mine.all(axis=1)
-            if carried:
-                roots = stage.model.body_rootid[stage.model.geom_bodyid[geoms]]
-                outside &= ~(roots == stage.model.body_rootid[carried.body]).any(axis=1)
+            outside &= ~(roots == (carried.body if carried else ignored)).any(axis=1)
             if not outside.any():
                 return turned
         return None

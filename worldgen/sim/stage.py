@@ -44,7 +44,7 @@ class Settings:
 
     domain: Domain
     """What is drawn anew at each reset."""
-    reward: Reward = Sparse()
+    reward: Reward = Sparse()  # noqa: RUF009 - frozen
     views: tuple[View, ...] = (View(),)
     """Pictures of an observation; none at all is fastest."""
     joints: bool = False
@@ -101,6 +101,7 @@ class Stage:
         self.active: object = None
         """The world whose draw the model holds."""
         self._lens: Camera | None = None
+        self._film: Camera | None = None
         self._painted: dict[str, Any] = {}
 
     def lens(self) -> Camera:
@@ -110,8 +111,24 @@ class Stage:
             size = max(view.width for view in views), max(view.height for view in views)
             for view in views:
                 _require_camera(self.model, view.camera)
-            self._lens = Camera(self.model, size)
+            shadows = self.model.vis.quality.shadowsize
+            self.model.vis.quality.shadowsize = 0  # these pictures have none, and the map takes 17 MB a scene
+            try:
+                self._lens = Camera(self.model, size)
+            finally:
+                self.model.vis.quality.shadowsize = shadows
         return self._lens
+
+    def film(self, camera: str, width: int, height: int) -> Camera:
+        """Return the camera that draws for people, made on first use; it may draw larger than observations are."""
+        _require_camera(self.model, camera)
+        had = self._film.size if self._film else (0, 0)
+        size = max(had[0], width), max(had[1], height)
+        if self._film is None or size != had:
+            if self._film:
+                self._film.close()
+            self._film = Camera(self.model, size)
+        return self._film
 
     def paint(self, textures: dict[str, NDArray[np.uint8]]) -> None:
         """Show these textures, and the scene's own where none is given."""
@@ -122,11 +139,14 @@ class Stage:
         for name in sorted(wanted.keys() | self._painted.keys()):
             if wanted.get(name) != self._painted.get(name):
                 lens.repaint(name, textures.get(name))
+                if self._film:  # the lens knows the scene's own; the film may have been made when others were shown
+                    self._film.repaint(name, np.array(self.model.texture(name).data))
         self._painted = wanted
 
     def close(self) -> None:
         """Free what the scene holds on the graphics side."""
         if self._lens:
+            self.paint({})  # a lens that is made later takes what it finds in the model for the scene's own
             self._lens.close()
         self._lens = None
 

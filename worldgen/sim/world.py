@@ -136,6 +136,11 @@ class World:
         return self._now().target
 
     @property
+    def instruction(self) -> str:
+        """What is to be done."""
+        return self._now().instruction
+
+    @property
     def elapsed(self) -> float:
         """Share of the episode's time that is over."""
         return self._now().steps / self.limit
@@ -205,7 +210,7 @@ class World:
         episode, stage = self._now(), self.stage
         self._activate()
         position, rotation = stage.truth.tool(self.data)
-        parts = [tool_pose(position, rotation), [stage.truth.opening(self.data)]]
+        parts = [tool_pose(position, rotation), np.array([stage.truth.opening(self.data)])]
         if self.settings.joints:
             parts.append(self.data.qpos[stage.at.qpos])
         images: dict[str, Image] = {}
@@ -217,6 +222,17 @@ class World:
                 images[view.camera] = stage.randomiser.look(episode.draw, picture, episode.image_rng)
         privileged = stage.truth.vector(self.data, self.elapsed) if self.settings.privileged else None
         return Observation(images, np.concatenate(parts).astype(np.float32), episode.instruction, privileged)
+
+    def picture(self, camera: str = "preview", width: int = 480, height: int = 360) -> Image:
+        """Return what a spectator sees: with shadows, and without what the domain's lens and sensor would do to it.
+
+        Raises:
+            RenderError: When the scene has no such camera, or the machine cannot draw that.
+        """
+        episode = self._now()
+        self._activate()
+        self.stage.paint(dict(episode.draw.textures))
+        return self.stage.film(camera, width, height).picture(self.data, camera, width, height, shadows=True)
 
     def state(self) -> WorldState:
         """Return this moment, to come back to."""
