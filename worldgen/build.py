@@ -22,10 +22,12 @@ import worldgen
 from . import (
     assets,
     camera,
+    certificate,
     checks,
     data,
     files,
     goals,
+    kinematics,
     layout,
     library,
     mjcf,
@@ -39,6 +41,7 @@ from . import (
 from . import spec as spec_module
 from .errors import AssetError, LayoutError, RenderError, SceneError, StoreError, WorldgenError
 from .library import Rejection, Scene, SceneRecord
+from .sim import control, domains, expert, grasps, stage, truth, world
 from .spec import SceneSpec
 from .wire import Split
 
@@ -76,9 +79,10 @@ def code_version() -> str:
     """Return a digest of all code and words that decide what a scene looks like."""
     modules = (
         *(assets, camera, checks, files, goals, layout, library, mjcf, paint, render, robots, shapes),
-        *(spec_module, vocabulary, sys.modules[__name__]),
+        *(spec_module, vocabulary, sys.modules[__name__], certificate, kinematics),
+        *(control, domains, expert, grasps, stage, truth, world),
     )
-    folders = [data.path("assets", part) for part in ("vocabulary", "robots")]
+    folders = [data.path("assets", part) for part in ("vocabulary", "robots", "domains")]
     words = [store.file_digest(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     return store.key([store.code_digest(*modules), words, os.environ.get("MUJOCO_GL", "")])
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import robots
 from .camera import Camera
+from .certificate import certify
 from .errors import Problem, SceneError
 from .goals import ROBOT, GoalCheck
 from .kinematics import GRASP_HEIGHTS
@@ -73,7 +74,7 @@ class Subject:
 
 
 def examine(scene: Scene, model: mujoco.MjModel | None = None, *, clock: bool = True) -> tuple[Check, ...]:
-    """Return what every gate finds, in the order of `GATES`, speed last.
+    """Return what every gate finds: those of `GATES`, then speed, and the expert's certificate when all else is well.
 
     Args:
         scene: To examine.
@@ -108,6 +109,8 @@ def examine(scene: Scene, model: mujoco.MjModel | None = None, *, clock: bool = 
             if all(check.ok for check in found):
                 found.append(_check("drift", 1e3, False, "the simulation is unstable."))
             break
+    if all(check.ok for check in found):
+        found += certify(scene)
     return tuple(found)
 
 
@@ -130,6 +133,7 @@ _FIXES = {
     "goal reachable": "Choose a support or container that the target fits on or in.",
     "goal open": "Place the target elsewhere at the start.",
     "graspable": "Choose a slimmer target.",
+    "solved": "Place things nearer and farther apart, or choose others.",
     "visible": "Choose larger objects, or fewer in front of them.",
     "occlusion": "Use fewer or smaller objects.",
 }

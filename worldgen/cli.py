@@ -166,6 +166,50 @@ def view(scene: Positional[Path]) -> None:
     viewer.view(open_scene(scene))
 
 
+def play(
+    path: Positional[Path],
+    policy: Literal["expert", "random"] = "expert",
+    video: Path | None = None,
+    count: int = 16,
+    episodes: int = 1,
+    seed: int = 0,
+    split: str | None = None,
+    domain: str = "paper",
+    noise: float = 0.0,
+    camera: str = "preview",
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Play a scene, or the scenes of a library, and film it. Exit code 0 when the expert solved every episode, else 3.
+
+    Args:
+        path: Folder of a scene, or of a library.
+        policy: expert: scripted, knows where everything is. random: moves the arm about.
+        video: .mp4 or .gif to write; the episodes of several scenes side by side.
+        count: Scenes of a library to play.
+        episodes: Of each scene.
+        seed: Of the first episode; another one places things elsewhere.
+        split: Only scenes of this split.
+        domain: What is drawn anew at each reset: none, paper, full, real, or your own .json (see assets/domains/).
+        noise: Mistakes that the expert makes on purpose: standard deviation of each move [m].
+        camera: Camera of the film: preview, policy, robot/wrist ...
+        size: Width and height of one episode in the film [px]; default 480 x 360 for one episode, 240 x 180 for several.
+    """
+    from . import console, play
+    from .library import open_scenes
+
+    scenes = open_scenes(path, split, count)
+    shape = size or ((480, 360) if len(scenes) * episodes == 1 else (240, 180))
+    with console.progress(len(scenes) * episodes, "playing") as progress:
+        found = play.play(
+            scenes, policy=policy, seed=seed, episodes=episodes, domain=domain, noise=noise,
+            video=video, size=shape, camera=camera, progress=progress,
+        )  # fmt: skip
+    console.show_played(found)
+    if video:
+        print(video)
+    sys.exit(0 if policy != "expert" or all(played.end == "success" for played in found) else 3)
+
+
 def render(
     scene: Positional[Path],
     out: Path = Path(),
@@ -318,6 +362,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": check,
     "list": list_,
     "view": view,
+    "play": play,
     "render": render,
     "gallery": gallery,
     "export": export,

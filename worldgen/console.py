@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from .assets import Asset
 from .build import Outcome
 from .library import Check, Scene
 from .pipeline import Report
+from .play import Played
 from .recheck import CheckRow
 from .robots import Robot
 
@@ -101,6 +102,8 @@ _COLUMNS = {
     "seen\npx": "visible",
     "hid-\nden": "occlusion",
     "x real\ntime": "speed",
+    "sol-\nved": "solved",
+    "sec-\nonds": "time",
 }
 """Heading → gate, or the start of the names of several."""
 
@@ -131,6 +134,20 @@ def _cell(found: list[Check]) -> str:
     if not all(check.ok for check in found):
         return f"[red]{text}[/]"
     return f"[yellow]{text}[/]" if any(check.warning for check in found) else text
+
+
+def show_played(found: Sequence[Played]) -> None:
+    """Print a row an episode, and how many succeeded."""
+    table = Table("scene", "seed", "end", "seconds", "")
+    for played in found:
+        colour = "green" if played.end == "success" else "red"
+        row = (played.scene, str(played.seed), f"[{colour}]{played.end}[/]", f"{played.seconds:.1f}", played.trouble)
+        table.add_row(*row[:4], escape(row[4]))
+    console = Console()
+    console.print(table)
+    solved = [played for played in found if played.end == "success"]
+    mean = f", {sum(played.seconds for played in solved) / len(solved):.1f} s on average" if solved else ""
+    console.print(f"{len(solved)} of {len(found)} episodes succeeded{mean}", highlight=False)
 
 
 def show_scenes(scenes: Iterable[Scene]) -> None:

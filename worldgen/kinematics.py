@@ -16,6 +16,9 @@ from .robots import Addresses, Array, RobotRecipe, addresses
 GRASP_HEIGHTS = (0.02, 0.25)
 """Tool heights above the table over which a recipe promises top-down reach [m]."""
 _POSITION_TOLERANCE, _ANGLE_TOLERANCE = 2e-4, 2e-3  # [m], [rad] where the search stops
+_ITERATIONS = 80
+_PATIENCE = 5
+"""Steps of a quick search that may bring it no nearer."""
 
 
 def solve_ik(
@@ -33,36 +36,43 @@ def solve_ik(
     has no self-collision with open fingers. Starts are `start` if given, home turned towards the point, home, then
     random ones from a fixed seed: the same call gives the same answer.
     """
-    return solve_pose(model, recipe, position, (down(yaw), down(yaw + np.pi)), prefix, start)
-
-
-def solve_pose(
-    model: mujoco.MjModel,
-    recipe: RobotRecipe,
-    position: ArrayLike,
-    rotations: Sequence[Array],
-    prefix: str = "",
-    start: ArrayLike | None = None,
-    restarts: int = 5,
-) -> Array | None:
-    """Find arm joint positions [rad] that put the tool at `position` [m] with one of `rotations` (3, 3), or None.
-
-    `restarts` is how many random starts follow the likely ones. The rotation nearest to that of the starting pose is tried first; for the rest see `solve_ik`.
-    """
     at, state, rng = addresses(model, recipe, prefix), mujoco.MjData(model), np.random.default_rng(0)
     state.qpos[at.fingers] = recipe.fingers_at(1)
     target, home = np.asarray(position, dtype=np.float64), np.array(recipe.home)
-    turned = home.copy()
-    turned[0] += np.arctan2(target[1], target[0])
-    guesses = ([] if start is None else [np.asarray(start, dtype=np.float64)]) + [turned, home]
-    guesses += [rng.uniform(np.maximum(at.low, -np.pi), np.minimum(at.high, np.pi)) for _ in range(restarts)]
+    guesses = [] if start is None else [np.asarray(start, dtype=np.float64)]
+    guesses += [_turned(home, target), home]
+    guesses += [rng.uniform(np.maximum(at.low, -np.pi), np.minimum(at.high, np.pi)) for _ in range(5)]
     for guess in guesses:
         guess = np.clip(guess, at.low, at.high)
-        for rotation in _nearest_first(model, state, at, guess, rotations):
+        for rotation in _nearest_first(model, state, at, guess, (down(yaw), down(yaw + np.pi))):
             found = _descend(model, state, at, guess, target, rotation, home)
             if found is not None and not _self_collides(model, state, at.tool):
                 return found
     return None
+
+
+class PoseSolver:
+    """Inverse kinematics for any tool rotation, asked many times: keeps what it needs, and gives up once it gets no nearer.
+
+    `model` is the bare arm's.
+    """
+
+    def __init__(self, model: mujoco.MjModel, recipe: RobotRecipe) -> None:
+        self._model, self._at, self._state = model, addresses(model, recipe), mujoco.MjData(model)
+        self._home = np.array(recipe.home)
+        self._state.qpos[self._at.fingers] = recipe.fingers_at(1)
+
+    def __call__(self, position: Array, rotation: Array, start: Array) -> Array | None:
+        """Return arm joint positions [rad] that put the tool at `position` [m] with `rotation` (3, 3), or None.
+
+        Tried from `start` [rad], then from home turned towards the point; self-collisions with open fingers do not count as found.
+        """
+        for guess in (start, _turned(self._home, position)):
+            guess = np.clip(guess, self._at.low, self._at.high)
+            found = _descend(self._model, self._state, self._at, guess, position, rotation, self._home, _PATIENCE)
+            if found is not None and not _self_collides(self._model, self._state, self._at.tool):
+                return found
+        return None
 
 
 def sample_reach(recipe: RobotRecipe, count: int, seed: int) -> list[tuple[Array, float]]:
@@ -90,6 +100,13 @@ def turn_between(to: Array, rotation: Array) -> Array:
     return vector
 
 
+def _turned(home: Array, position: Array) -> Array:
+    """Return the home pose turned towards a point [rad]."""
+    turned = home.copy()
+    turned[0] += np.arctan2(position[1], position[0])
+    return turned
+
+
 def _nearest_first(
     model: mujoco.MjModel, state: mujoco.MjData, at: Addresses, joints: Array, rotations: Sequence[Array]
 ) -> list[Array]:
@@ -108,10 +125,14 @@ def _descend(
     position: Array,
     rotation: Array,
     home: Array,
+    patience: int = _ITERATIONS,
 ) -> Array | None:
-    """Walk from `joints` to the tool pose by damped least squares; leave `state` there, or return None."""
-    jacobian = np.zeros((6, model.nv))
-    for _ in range(80):
+    """Walk from `joints` to the tool pose by damped least squares; leave `state` there, or return None.
+
+    Gives up after `patience` steps that bring it no nearer.
+    """
+    jacobian, best, waited = np.zeros((6, model.nv)), np.inf, 0
+    for _ in range(_ITERATIONS):
         state.qpos[at.qpos] = joints
         mujoco.mj_kinematics(model, state)
         mujoco.mj_comPos(model, state)
@@ -119,10 +140,14 @@ def _descend(
         error = np.concatenate((position - state.site_xpos[at.tool], turn))
         if np.linalg.norm(error[:3]) < _POSITION_TOLERANCE and np.linalg.norm(error[3:]) < _ANGLE_TOLERANCE:
             return joints
+        if (size := float(error @ error)) < 0.9 * best:
+            best, waited = size, 0
+        elif (waited := waited + 1) > patience:
+            return None
         mujoco.mj_jacSite(model, state, jacobian[:3], jacobian[3:], at.tool)
         arm = jacobian[:, at.dofs]
         # Damping that shrinks with the error: safe far away and at the edge of reach, quadratic convergence at the end.
-        pseudo = arm.T @ np.linalg.inv(arm @ arm.T + (1e-3 * float(error @ error) + 1e-7) * np.eye(6))
+        pseudo = arm.T @ np.linalg.inv(arm @ arm.T + (1e-3 * size + 1e-7) * np.eye(6))
         step = pseudo @ error
         if len(joints) > 6:
             step += 0.1 * (home - joints - pseudo @ (arm @ (home - joints)))

@@ -315,3 +315,21 @@ def _require_same(root: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 def open_scene(path: Path) -> Scene:
     """Open a scene by its folder or by its scene.xml or scene.json."""
     return Scene.open(path.parent if path.name in ("scene.xml", "scene.json") else path)
+
+
+def open_scenes(path: Path, split: str | None = None, count: int | None = None) -> list[Scene]:
+    """Open the scene at `path`, or up to `count` scenes of the library there.
+
+    Raises:
+        LibraryError: When the folder is neither, or the library has no such scene.
+    """
+    if path.name in ("scene.xml", "scene.json") or (path / "scene.json").exists():
+        return [open_scene(path)]
+    found = []
+    for scene in SceneLibrary.open(path).scenes(split):
+        if count is not None and len(found) >= count:
+            break
+        found.append(scene)
+    if not found:
+        raise LibraryError(f"'{path}' has no scene{f' of split {split!r}' if split else ''} to play.")
+    return found

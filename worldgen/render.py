@@ -106,14 +106,34 @@ def write(
             temporary.write_bytes(content)
         written.append(picture)
     if circle:
-        with _Written(circle) as temporary:
-            if circle.suffix.lower() == ".gif":
-                _write_gif(temporary, turn(model, camera, size, shadows=shadows))
-            else:
-                even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-                _write_mp4(temporary, even, turn(model, camera, even, shadows=shadows))
+        video = circle.suffix.lower() == ".mp4"
+        even = (size[0] + size[0] % 2, size[1] + size[1] % 2) if video else size
+        write_film(circle, even, turn(model, camera, even, shadows=shadows))
         written.append(circle)
     return written
+
+
+def write_film(path: Path, size: tuple[int, int], pictures: Iterable[Image], rate: float = RATE) -> None:
+    """Write pictures, (height, width, 3) each, as a .gif or .mp4.
+
+    Args:
+        path: File to write; its ending says which.
+        size: Width and height [px]; both even for .mp4.
+        pictures: One at a time: memory does not grow with their number.
+        rate: Pictures a second [1/s].
+
+    Raises:
+        RenderError: When the file cannot be written or belongs to a library.
+    """
+    if refusal := refusal_to_overwrite(path):
+        raise RenderError(refusal)
+    if path.suffix.lower() not in (".gif", ".mp4"):
+        raise RenderError(f"'{path}' has an unknown ending. Use a file ending in .gif or .mp4.")
+    with _Written(path) as temporary:
+        if path.suffix.lower() == ".gif":
+            _write_gif(temporary, pictures, rate)
+        else:
+            _write_mp4(temporary, size, pictures, rate)
 
 
 def _targets(scene: Scene, out: Path, camera: str, turntable: str) -> tuple[Path | None, Path | None]:
@@ -196,24 +216,24 @@ def turn(
             yield lens.picture(data, free, *size, shadows=shadows)
 
 
-def _write_gif(path: Path, pictures: Iterable[Image]) -> None:
+def _write_gif(path: Path, pictures: Iterable[Image], rate: float) -> None:
     """Write an endless GIF. One palette for all pictures, from the first: colours that change by themselves would flicker."""
     frames = (Pillow.fromarray(picture) for picture in pictures)
     first = next(frames)
     palette = first.quantize(256, method=Pillow.Quantize.MEDIANCUT)
     rest = (frame.quantize(palette=palette, dither=Pillow.Dither.NONE) for frame in frames)
     start = first.quantize(palette=palette, dither=Pillow.Dither.NONE)
-    start.save(path, "GIF", save_all=True, append_images=rest, duration=1000 // RATE, loop=0, optimize=False)
+    start.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / rate), loop=0, optimize=False)
 
 
-def _write_mp4(path: Path, size: tuple[int, int], pictures: Iterable[Image]) -> None:
+def _write_mp4(path: Path, size: tuple[int, int], pictures: Iterable[Image], rate: float) -> None:
     """Write H.264 that every browser plays; no library versions inside, so that the same pictures give the same bytes."""
     plain = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart", "-crf", "18"]
     try:
         video = imageio_ffmpeg.write_frames(
             str(path),
             size,
-            fps=RATE,
+            fps=rate,
             codec="libx264",
             pix_fmt_in="rgb24",
             pix_fmt_out="yuv420p",

@@ -149,7 +149,7 @@ class HubEnv(gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
     @property
     def task_description(self) -> str:
         """What the robot is told in this episode."""
-        return self.env.unwrapped.instruction  # type: ignore[attr-defined,no-any-return]
+        return self.env.unwrapped.instruction  # type: ignore[attr-defined]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

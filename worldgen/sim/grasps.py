@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 import trimesh
 
-from ..kinematics import down, solve_pose
+from ..kinematics import PoseSolver, down
 from ..robots import Array
 from .control import Target
 from .stage import Stage
@@ -98,6 +98,7 @@ class Hand:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._scratch = mujoco.MjData(stage.model)
+        self._solve = PoseSolver(stage.controller.model, stage.recipe)
         model = stage.model
         self._arm = model.body_rootid[model.site_bodyid[stage.at.tool]]
         self.breadth, self.tip = self._fingers()
@@ -140,7 +141,7 @@ class Hand:
         stage, scratch = self.stage, self._scratch
         now = start.rotation
         for turned in sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now))):
-            joints = solve_pose(stage.controller.model, stage.recipe, position, (turned,), "", start.joints, restarts=0)
+            joints = self._solve(position, turned, start.joints)
             if joints is None:
                 continue
             mujoco.mj_copyData(scratch, stage.model, data)

@@ -7,9 +7,10 @@ Knows one world at a time; `worlds` plays many faster than Gymnasium's vector en
 
 from __future__ import annotations
 
+import functools
 import string
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -33,6 +34,7 @@ from .world import MAX_SEED, Observation, World
 try:
     import gymnasium
     from gymnasium import spaces
+    from gymnasium.vector.utils import read_from_shared_memory
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "worldgen.sim.gym needs Gymnasium, which is not installed: pip install 'worldgen-trainer[gym]'.",
@@ -44,7 +46,42 @@ MAX_INSTRUCTION = 300
 """As long as an instruction may be."""
 _SLACK = 0.1
 """Soft limits yield: by how much more than it should a state may hold [m], [rad]."""
+_TURNS = 100.0
+"""Farther than a joint without limits is ever wound [rad]."""
 _OPTIONS = {"scene", "seed"}
+
+
+class Instruction(spaces.Text):
+    """A sentence. A kind of its own so that `AsyncVectorEnv` shows the present one: it reads a `Text` once, when it is made."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        charset = frozenset(string.printable[:95]).union(*map(frozenset, sentences))
+        super().__init__(MAX_INSTRUCTION, charset=charset)
+
+
+class _Shared(Sequence[str]):
+    """The sentences that several processes have in shared memory now; a copy of it is a tuple that stays."""
+
+    def __init__(self, space: Instruction, memory: Any, count: int) -> None:
+        self._read, self._count = functools.partial(_read_text, space, memory, count), count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read()[index]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> tuple[str, ...]:
+        return tuple(self._read())
+
+
+_read_text = read_from_shared_memory.dispatch(spaces.Text)
+
+
+@read_from_shared_memory.register(Instruction)
+def _read_instructions(space: Instruction, shared_memory: Any, n: int = 1) -> _Shared:
+    return _Shared(space, shared_memory, n)
+
 
 Views = str | Sequence[str] | Mapping[str, tuple[int, int]]
 """Cameras, or cameras with width and height [px]."""
@@ -127,9 +164,7 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
                     {view.camera: spaces.Box(0, 255, (view.height, view.width, 3), np.uint8) for view in self.settings.views}
                 ),
                 "state": _states(controller, joints),
-                "instruction": spaces.Text(
-                    MAX_INSTRUCTION, charset=frozenset(string.printable[:95]).union(*map(frozenset, texts))
-                ),
+                "instruction": Instruction(texts),
             }
         )  # fmt: skip
 
@@ -295,7 +330,8 @@ def _states(controller: Controller, joints: bool) -> spaces.Box:
     high = np.concatenate([far, np.repeat(np.pi + _SLACK, 3), [1 + _SLACK]])
     low = np.append(-high[:-1], -_SLACK)
     if joints:
-        low, high = np.append(low, at.low - _SLACK), np.append(high, at.high + _SLACK)
+        low = np.append(low, np.maximum(at.low - _SLACK, -_TURNS))
+        high = np.append(high, np.minimum(at.high + _SLACK, _TURNS))
     return spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
 

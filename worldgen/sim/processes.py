@@ -115,10 +115,8 @@ class Worker:
 
     def _send(self, message: object) -> None:
         if self._connection:
-            try:
+            with contextlib.suppress(OSError):  # found out at `_receive`
                 self._connection.send(message)
-            except OSError:
-                self.kill()
 
     def _receive(self, patience: float) -> Reply:
         left = patience
@@ -147,7 +145,7 @@ class Worker:
 
 def rebuilt(name: str, message: str) -> WorldgenError:
     """Return the error that a worker raised, from its class and message."""
-    kind: type[WorldgenError] = getattr(errors, name)
+    kind: type[WorldgenError] = getattr(errors, name, WorldgenError)
     error = kind.__new__(kind, message)  # some classes take more than a message to be made
     assert isinstance(error, WorldgenError)
     return error

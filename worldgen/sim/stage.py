@@ -5,6 +5,7 @@ The model is shared too, so a world writes what it has drawn (friction, cameras,
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,7 @@ class Stage:
             shadows = self.model.vis.quality.shadowsize
             self.model.vis.quality.shadowsize = 0  # these pictures have none, and the map takes 17 MB a scene
             try:
-                self._lens = Camera(self.model, size)
+                self._lens = _camera(self.model, size)
             finally:
                 self.model.vis.quality.shadowsize = shadows
         return self._lens
@@ -127,7 +128,7 @@ class Stage:
         if self._film is None or size != had:
             if self._film:
                 self._film.close()
-            self._film = Camera(self.model, size)
+            self._film = _camera(self.model, size)
         return self._film
 
     def paint(self, textures: dict[str, NDArray[np.uint8]]) -> None:
@@ -149,6 +150,20 @@ class Stage:
             self.paint({})  # a lens that is made later takes what it finds in the model for the scene's own
             self._lens.close()
         self._lens = None
+
+
+_drawing: set[int] = set()
+"""Processes that have drawn: this one, or those that it was forked from."""
+
+
+def _camera(model: mujoco.MjModel, size: tuple[int, int]) -> Camera:
+    if _drawing - {os.getpid()}:  # OpenGL would wait for ever
+        raise RenderError(
+            "This process cannot draw: it was forked from one that had drawn before. Start it with the method 'spawn'; "
+            'gymnasium.make_vec takes vector_kwargs={"context": "spawn"}.'
+        )
+    _drawing.add(os.getpid())
+    return Camera(model, size)
 
 
 def _require_camera(model: mujoco.MjModel, name: str) -> None:

@@ -10,6 +10,7 @@ import copy
 import math
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -177,11 +178,12 @@ class World:
             episode.end = "invalid"
         return self.observe()
 
-    def step(self, chunk: ArrayLike) -> Transition:
+    def step(self, chunk: ArrayLike, watch: Callable[[], None] | None = None) -> Transition:
         """Execute the actions of a chunk until the episode ends, then look once.
 
         Args:
             chunk: (n, 7) actions, 1 ≤ n ≤ `settings.chunk`: Δxyz [m], rotation vector [rad] in the base frame, gripper 0 … 1.
+            watch: Called every `PART` time steps: for films.
 
         Raises:
             ActionError: When the shape is wrong, a number is not finite, or the episode is over or was never started.
@@ -198,7 +200,7 @@ class World:
         self._activate()
         done = 0
         for action, _ in ready:
-            self._act(episode, action)
+            self._act(episode, action, watch)
             done += 1
             if episode.end:
                 break
@@ -280,7 +282,7 @@ class World:
                 self.model.body_pos[body], self.model.body_quat[body] = position, quaternion
             self.stage.active = self
 
-    def _act(self, episode: _Episode, action: Array) -> None:
+    def _act(self, episode: _Episode, action: Array, watch: Callable[[], None] | None) -> None:
         """Execute one clamped action and see what came of it."""
         stage, data = self.stage, self.data
         controller = stage.controller
@@ -293,6 +295,8 @@ class World:
             now = episode.pending.popleft()
             data.ctrl[stage.at.actuators], data.ctrl[stage.at.gripper] = now[:-1], now[-1]
             mujoco.mj_step(self.model, data, PART)
+            if watch:
+                watch()
         episode.target = after
         episode.steps += 1
         episode.end = self._verdict(episode)

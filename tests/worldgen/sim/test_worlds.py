@@ -220,10 +220,8 @@ class TestSameBits:
 
 
 class TestDeath:
-    @pytest.mark.parametrize("when", [0, 2, 4])
-    def test_between_calls(
-        self, library: SceneLibrary, pair: ProcessWorlds, undisturbed: list[Any], when: int
-    ) -> None:
+    @pytest.mark.parametrize("when", [2, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 4))])
+    def test_between_calls(self, library: SceneLibrary, pair: ProcessWorlds, undisturbed: list[Any], when: int) -> None:
         def kill(step: int) -> None:
             if step == when:
                 os.kill(pair.pids[step % 2] or 0, signal.SIGKILL)
@@ -237,13 +235,13 @@ class TestDeath:
         self, library: SceneLibrary, pair: ProcessWorlds, undisturbed: list[Any], sign: signal.Signals
     ) -> None:
         def strike(step: int) -> None:
-            if step in (1, 3):
+            if step == 3:
                 pid = pair.pids[1] or 0
                 threading.Timer(0.004, lambda: os.kill(pid, sign)).start()
 
         before = pair.restarts
         assert_same(play(pair, starts(library), [0, 1, 2, 3], strike), undisturbed)
-        assert 1 <= pair.restarts - before <= 2
+        assert pair.restarts == before + 1
         assert not pair.invalid
 
     def test_a_hung_worker(self, library: SceneLibrary, pair: ProcessWorlds, undisturbed: list[Any]) -> None:
@@ -267,6 +265,7 @@ class TestDeath:
                 assert not played._worker.run("replay", {0: (start.scene, start.seed, events)}).errors
             assert_same([played.step(chunks(1, 2))], whole[3:])
 
+    @pytest.mark.slow
     def test_the_world_that_kills_is_found_and_the_others_go_on(self, library: SceneLibrary, tmp_path: Path) -> None:
         first = starts(library, 6)
         bad = target(library.scene(first[0].scene))
@@ -293,6 +292,7 @@ class TestDeath:
             assert "died" in dump["crash"]
             np.testing.assert_array_equal(np.array(dump["actions"][:4]), actions[0][0])
 
+    @pytest.mark.slow
     def test_one_that_kills_once_is_played_again(self, library: SceneLibrary, tmp_path: Path) -> None:
         first = starts(library)
         fault = Fault(target=target(library.scene(first[0].scene)), once=str(tmp_path / "happened"))
@@ -303,14 +303,15 @@ class TestDeath:
         with LocalWorlds(library, NOWHERE, 4, trusted=True) as calm:
             assert_same(found, [calm.reset(first)] + [calm.step(chunks(4, seed)) for seed in range(3)])
 
+    @pytest.mark.slow
     def test_a_bug_shows_its_trace(self, library: SceneLibrary, capfd: pytest.CaptureFixture[str]) -> None:
         first = starts(library)
         fault = Fault(target=target(library.scene(first[0].scene)), kind="bug")
         with ProcessWorlds(library, replace(NOWHERE, reward=fault), 4, 2, trusted=True) as played:
             played.reset(first)
+            played.step(chunks(4, 0))
             with pytest.raises(RuntimeError, match=r"(?s)bug.*potential.*ZeroDivisionError"):
-                for seed in range(5):
-                    played.step(chunks(4, seed))
+                played.step(chunks(4, 1))
             played.reset(first[1:], [1, 2, 3])  # and it is as good as new
             played.step(chunks(3, 0), [1, 2, 3])
 
@@ -336,6 +337,7 @@ class TestDeath:
             after.observations.images["policy"], undisturbed[2].observations.images["policy"][1:]
         )
 
+    @pytest.mark.slow
     def test_a_scene_changed_meanwhile_is_named_when_it_cannot_be_brought_back(
         self, library_copy: SceneLibrary
     ) -> None:
@@ -430,7 +432,9 @@ class TestErrors:
                     played.reset(first)
                 played.reset(first[1:], [1, 2, 3])
 
-    @pytest.mark.parametrize("kind", [kind for kind in WorldgenError.__subclasses__()])
+    @pytest.mark.parametrize(
+        "kind", [kind for kind in WorldgenError.__subclasses__() if kind.__module__ == "worldgen.errors"]
+    )
     def test_every_error_survives_the_way_here(self, kind: type[WorldgenError]) -> None:
         error = processes.rebuilt(kind.__name__, "what is wrong")
         assert type(error) is kind
@@ -458,8 +462,8 @@ class TestVetting:
         store.write_manifest(folder)
         with LocalWorlds(library_copy, NOWHERE, 4) as played:
             with pytest.raises(SceneError, match=f"MuJoCo refuses scene '{first[2].scene}'"):
-                played.reset(first)
-            played.reset([first[0], first[1], first[3]], [0, 1, 2])
+                played.reset(first[1:3], [0, 1])
+            played.reset(first[:1], [0])
 
 
 class TestInvalid:
@@ -523,9 +527,7 @@ class TestInvalid:
 
 
 class TestStart:
-    def test_no_opengl_is_said_as_it_is(
-        self, library: SceneLibrary, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_opengl_is_said_as_it_is(self, library: SceneLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MUJOCO_GL", "disable")
         starting = []
         start = processes.Worker.start
@@ -537,9 +539,7 @@ class TestStart:
         with ProcessWorlds(library, NOWHERE, 1, 1, trusted=True) as played:  # needs none
             played.reset(starts(library)[:1])
 
-    def test_a_worker_that_does_not_start(
-        self, library: SceneLibrary, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_worker_that_does_not_start(self, library: SceneLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", "/bin/false")
         with pytest.raises(WorldsError, match=r"died as it started \(code 1\)"):
             ProcessWorlds(library, NOWHERE, 4, 2)
@@ -560,7 +560,9 @@ class TestStart:
         with pytest.raises(LibraryError, match="no scenes"):
             LocalWorlds(tmp_path / "empty", NOWHERE, 1)
         monkeypatch.setattr(worlds, "_available", lambda: 1000.0)
-        with pytest.raises(WorldsError, match=r"4096 worlds of 4 scenes in 1 workers need about \d+ MB, but 1000 MB are free"):
+        with pytest.raises(
+            WorldsError, match=r"4096 worlds of 4 scenes in 1 workers need about \d+ MB, but 1000 MB are free"
+        ):
             ProcessWorlds(library, NOWHERE, 4096, 1)
 
     def test_memory_is_known_here(self) -> None:
@@ -569,7 +571,7 @@ class TestStart:
 
 class TestEnd:
     def test_nothing_is_left(self, library: SceneLibrary) -> None:
-        files, shared = len(os.listdir("/proc/self/fd")), set(os.listdir("/dev/shm"))
+        files, shared = len([*Path("/proc/self/fd").iterdir()]), set(Path("/dev/shm").iterdir())
         pids: list[int] = []
 
         def fail() -> None:
@@ -586,22 +588,25 @@ class TestEnd:
             fail()
         assert len(pids) == 2
         assert all(gone(pid, 0.1) for pid in pids)
-        assert len(os.listdir("/proc/self/fd")) == files
-        assert set(os.listdir("/dev/shm")) == shared
+        assert len([*Path("/proc/self/fd").iterdir()]) == files
+        assert set(Path("/dev/shm").iterdir()) == shared
 
     def test_close_is_enough_once_and_by_itself(self, library: SceneLibrary) -> None:
-        played = ProcessWorlds(library, NOWHERE, 2, 2, trusted=True)
+        played = ProcessWorlds(library, NOWHERE, 2, 1, trusted=True)
         pids = [pid or 0 for pid in played.pids]
         played.close()
         played.close()
         assert all(gone(pid, 0.1) for pid in pids)
         with pytest.raises(WorldsError, match="closed"):
             played.reset(starts(library)[:2])
-        forgotten = ProcessWorlds(library, NOWHERE, 1, 1, trusted=True)
-        pid = forgotten.pids[0] or 0
-        del forgotten
+
+    def test_what_is_forgotten_ends(self, library: SceneLibrary) -> None:
+        played = ProcessWorlds(library, NOWHERE, 1, 1, trusted=True)
+        pid = played.pids[0] or 0
+        del played
         assert gone(pid)
 
+    @pytest.mark.slow
     def test_workers_die_with_a_killed_parent(self, library: SceneLibrary, tmp_path: Path) -> None:
         """Also with one that was forked meanwhile: the fork holds the pipe open. And no main guard is needed."""
         script = tmp_path / "script.py"
