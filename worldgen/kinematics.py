@@ -92,6 +92,14 @@ def down(yaw: float) -> Array:
     return np.array([[-np.cos(yaw), -np.sin(yaw), 0], [-np.sin(yaw), np.cos(yaw), 0], [0, 0, -1]])
 
 
+def rotation_about(axis: ArrayLike, angle: float) -> Array:
+    """Return the rotation (3, 3) about a unit axis [rad]."""
+    quaternion, matrix = np.empty(4), np.empty(9)
+    mujoco.mju_axisAngle2Quat(quaternion, np.asarray(axis, np.float64), angle)
+    mujoco.mju_quat2Mat(matrix, quaternion)
+    return matrix.reshape(3, 3)
+
+
 def turn_between(to: Array, rotation: Array) -> Array:
     """Return the rotation vector [rad, base frame] that takes `rotation` to `to`."""
     quaternion, vector = np.empty(4), np.empty(3)

@@ -159,14 +159,14 @@ class Scene:
             safety.require_inside(folder / "asset.json", self.root)
         return Asset.load(folder)
 
-    def model(self, *, trusted: bool = False) -> mujoco.MjModel:
-        """Compile the scene, after looking at its file first.
+    def source(self, *, trusted: bool = False) -> mujoco.MjSpec:
+        """Read the scene's MJCF, after looking at the file first, ready to be changed and compiled.
 
         A scene from disk is compiled once before, in a child with limits of time and memory; the process remembers which files
         it has compiled. A whole manifest spares nothing, for a stranger can write one. The child takes about half a second.
 
         Args:
-            trusted: Whether this process wrote the scene itself: no child then.
+            trusted: Whether this process wrote the scene itself, or has compiled it before: no child then.
 
         Raises:
             SceneError: When it is not safe to open or MuJoCo refuses it.
@@ -175,7 +175,15 @@ class Scene:
         try:
             if not trusted:
                 safety.require_compiles(self.xml)
-            return mujoco.MjModel.from_xml_path(str(self.xml))
+            return mujoco.MjSpec.from_file(str(self.xml))
+        except ValueError as error:
+            raise SceneError(f"MuJoCo refuses scene '{self.name}': {error}") from error
+
+    def model(self, *, trusted: bool = False) -> mujoco.MjModel:
+        """Compile the scene; see `source`."""
+        source = self.source(trusted=trusted)
+        try:
+            return source.compile()
         except ValueError as error:
             raise SceneError(f"MuJoCo refuses scene '{self.name}': {error}") from error
 

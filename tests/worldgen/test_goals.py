@@ -235,6 +235,56 @@ def test_progress_grows_on_the_way_and_ends_at_one(goal: Goal) -> None:
 
 
 @pytest.mark.parametrize(
+    ("goal", "why", "data", "fits"),
+    [
+        (ON, "resting on it", state(cube=(0, 0, 0.02)), True),
+        (ON, "hovering above it", state(cube=(0, 0, 0.025)), True),
+        (ON, "held on it", state(hand=-0.9305, cube=(0, 0, 0.02)), True),
+        (ON, "beside it", state(cube=(0.1, 0, 0)), False),
+        (ON, "beyond the area of its top", state(cube=(0.075, 0, 0.02)), False),
+        (IN, "on its floor", state(crate=(0, 0), plate=(0.5, 0), cube=(0, 0, 0.01)), True),
+        (IN, "floating above its floor", state(crate=(0, 0), plate=(0.5, 0), cube=(0, 0, 0.03)), True),
+        (IN, "on the rim", state(crate=(0, 0), plate=(0.5, 0), cube=(0.06, 0, 0.11)), False),
+        (NEAR, "close by, in the air", state(ball=(0.3, -0.3), cube=(0.36, -0.3, 0.01)), True),
+        (NEAR, "far", state(ball=(0.3, -0.3), cube=(0.5, -0.3)), False),
+        (LIFTED, "thrown", state(cube=(0, 0, 0.3)), True),
+        (LIFTED, "too low", state(cube=(0, 0, 0.09), plate=(0.5, 0)), False),
+        (PUSHED, "hovering over it", state(cube=(0.3, 0.3, 0.01)), True),
+        (PUSHED, "beside it", state(cube=(0.4, 0.3)), False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "kind", ""),
+)
+def test_fits_asks_where_things_are_and_not_what_they_touch(
+    goal: Goal, why: str, data: mujoco.MjData, fits: bool
+) -> None:
+    check, asleep = GoalCheck(goal, MODEL), mujoco.MjData(MODEL)
+    asleep.qpos[:] = data.qpos
+    mujoco.mj_kinematics(MODEL, asleep)  # no contacts are known
+    assert asleep.ncon == 0
+    assert check.fits(data) is check.fits(asleep) is fits, why
+    assert fits or not check(data).done
+
+
+@pytest.mark.parametrize(("opening", "fits"), [(0.0, {CLOSED}), (0.5, set()), (0.8, {OPEN})])
+def test_what_opens_fits_when_it_is_done(opening: float, fits: set[Goal]) -> None:
+    data = state()
+    data.qpos[MODEL.jnt_qposadr[MODEL.joint("cabinet/drawer").id]] = 0.2 * opening
+    mujoco.mj_forward(MODEL, data)
+    for goal in (OPEN, CLOSED):
+        check = GoalCheck(goal, MODEL)
+        assert check.fits(data) is check(data).done is (goal in fits)
+
+
+@pytest.mark.parametrize("goal", [ON, IN, NEAR, LIFTED, PUSHED, OPEN, CLOSED], ids=lambda goal: goal.kind)
+def test_whatever_is_done_fits(goal: Goal) -> None:
+    check = GoalCheck(goal, MODEL)
+    found = [(check(data).done, check.fits(data)) for data in approach(goal)]
+    assert all(fits for done, fits in found if done)
+    assert found[-1] == (True, True)
+    assert found[0] == (False, False)
+
+
+@pytest.mark.parametrize(
     ("goal", "missing"),
     [
         (OnGoal(target="absent", support="plate"), "body 'absent'"),

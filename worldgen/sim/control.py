@@ -19,7 +19,7 @@ from ..robots import Addresses, Array, Robot, addresses
 ACTION = 7
 """Numbers of an action: Δx Δy Δz [m], a rotation vector [rad], gripper (0 closed … 1 open)."""
 _ITERATIONS = 12
-_POSITION, _ANGLE = 2e-4, 1e-3
+_ENOUGH = np.array([2e-4] * 3 + [1e-3] * 3)
 """Errors at which the search for joint positions stops [m], [rad]."""
 
 
@@ -58,6 +58,7 @@ class Controller:
         """Time that one action takes [s]."""
         self.model, self._at, self.lead = _bare(robot)
         self._data = mujoco.MjData(self.model)
+        self._point, self._turn = self._data.site_xpos[self._at.tool], self._data.site_xmat[self._at.tool]
         self._jacobian = np.zeros((6, self.model.nv))
         self._error, self._quaternion = np.zeros(6), np.zeros(4)
         self._home = np.array(robot.recipe.home)
@@ -80,8 +81,8 @@ class Controller:
         angles = np.clip(np.asarray(joints, np.float64), self._at.low, self._at.high)
         self._forward(angles)
         quaternion = np.empty(4)
-        mujoco.mju_mat2Quat(quaternion, self._data.site_xmat[self._at.tool])
-        return Target(self._data.site_xpos[self._at.tool].copy(), quaternion, float(gripper), angles)
+        mujoco.mju_mat2Quat(quaternion, self._turn)
+        return Target(self._point.copy(), quaternion, float(gripper), angles)
 
     def clamp(self, action: ArrayLike) -> tuple[Array, bool]:
         """Return an action within the recipe's limits, direction kept, and whether it had to be changed.
@@ -132,12 +133,14 @@ class Controller:
 
         Joints move evenly. Each is asked for `lead` seconds ahead, the time by which its servo trails a steady motion.
         """
-        speed = (after.joints - before.joints) / self.period
+        move = after.joints - before.joints
         share = (np.arange(parts)[:, None] + 0.5) / parts  # each part holds its middle
-        asked = before.joints + share * (after.joints - before.joints) + self.lead * speed
-        asked = np.clip(asked, self._at.low, self._at.high)
-        gripper = np.full((parts, 1), self.recipe.gripper_ctrl(after.gripper))
-        return np.concatenate([asked, gripper], axis=1)
+        asked = np.empty((parts, len(move) + 1))
+        asked[:, :-1] = before.joints + self.lead / self.period * move + share * move
+        np.maximum(asked[:, :-1], self._at.low, out=asked[:, :-1])
+        np.minimum(asked[:, :-1], self._at.high, out=asked[:, :-1])
+        asked[:, -1] = self.recipe.gripper_ctrl(after.gripper)
+        return asked
 
     def action_to(self, target: Target, position: Array, rotation: Array, gripper: float) -> Array:
         """Return the unclamped action that leads from a target to a tool pose [m, 3x3] in the base frame."""
@@ -149,34 +152,40 @@ class Controller:
 
     def _close(self) -> bool:
         """Return whether the last search ended at its goal."""
-        error = np.abs(self._error)
-        return bool(error[:3].max() < 10 * _POSITION and error[3:].max() < 10 * _ANGLE)
+        return bool((np.abs(self._error) < 10 * _ENOUGH).all())
 
     def _solve(self, position: Array, quaternion: Array, start: Array) -> Array:
         """Return joint positions [rad] that bring the tool to a pose, or near it, from `start`."""
-        joints, damping, share = start.copy(), self.recipe.control.damping, self.recipe.control.nullspace
-        spare = len(joints) > 6
-        for index in range(_ITERATIONS):
+        joints, damping, jacobian = start, self.recipe.control.damping, self._jacobian
+        posture = self.recipe.control.nullspace * (self._home - joints) if len(joints) > 6 else None
+        solved = np.empty(6)
+        for _ in range(_ITERATIONS):
             self._forward(joints)
             self._measure(position, quaternion)
-            error = self._error
-            if index == _ITERATIONS - 1 or (abs(error[:3]).max() < _POSITION and abs(error[3:]).max() < _ANGLE):
+            if (np.abs(self._error) < _ENOUGH).all():
                 break
             mujoco.mj_comPos(self.model, self._data)
-            mujoco.mj_jacSite(self.model, self._data, self._jacobian[:3], self._jacobian[3:], self._at.tool)
-            arm = self._jacobian[:, self._at.dofs]
-            posture = share * (self._home - joints) if spare and index == 0 else np.zeros(len(joints))
-            square = arm @ arm.T
-            square.flat[::7] += damping**2 * float(error @ error) + 1e-7
-            joints = np.clip(
-                joints + posture + arm.T @ np.linalg.solve(square, error - arm @ posture), self._at.low, self._at.high
-            )
+            mujoco.mj_jacSite(self.model, self._data, jacobian[:3], jacobian[3:], self._at.tool)
+            arm = jacobian[:, self._at.dofs]
+            square, wanted = arm @ arm.T, self._error
+            square.flat[::7] += damping**2 * float(wanted @ wanted) + 1e-7
+            if posture is not None:
+                wanted = wanted - arm @ posture
+            mujoco.mju_cholFactor(square, 0.0)
+            mujoco.mju_cholSolve(solved, square, wanted)
+            joints = joints + solved @ arm
+            if posture is not None:
+                joints, posture = joints + posture, None  # home pulls once an action
+            joints = np.minimum(np.maximum(joints, self._at.low), self._at.high)
+        else:
+            self._forward(joints)
+            self._measure(position, quaternion)
         return joints
 
     def _measure(self, position: Array, quaternion: Array) -> None:
         """Put the distance from the bare arm's tool to a pose into `_error`: [m], then a rotation vector [rad]."""
-        self._error[:3] = position - self._data.site_xpos[self._at.tool]
-        mujoco.mju_mat2Quat(self._quaternion, self._data.site_xmat[self._at.tool])
+        self._error[:3] = position - self._point
+        mujoco.mju_mat2Quat(self._quaternion, self._turn)
         mujoco.mju_negQuat(self._quaternion, self._quaternion)
         mujoco.mju_mulQuat(self._quaternion, quaternion, self._quaternion)
         mujoco.mju_quat2Vel(self._error[3:], self._quaternion, 1)

@@ -12,7 +12,7 @@ import importlib
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 from gymnasium import spaces
@@ -138,12 +138,9 @@ class HubEnv(gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
         super().__init__(env)
         self.task = family
         self._max_episode_steps = -(-env.max_steps // env.settings.chunk)
-        images = env.observation_space["images"]  # type: ignore[index]
+        parts = _renamed(cast(spaces.Dict, env.observation_space).spaces)
         self.observation_space = spaces.Dict(
-            {
-                "pixels": spaces.Dict({_plain(name): space for name, space in images.spaces.items()}),
-                "agent_pos": env.observation_space["state"],  # type: ignore[index]
-            }
+            {name: spaces.Dict(part) if isinstance(part, dict) else part for name, part in parts.items()}
         )
 
     @property
@@ -165,9 +162,11 @@ class HubEnv(gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
         return _renamed(observation), float(reward), terminated, truncated, info | {"is_success": info["success"]}
 
 
-def _renamed(observation: dict[str, Any]) -> dict[str, Any]:
-    pixels = {_plain(name): image for name, image in observation["images"].items()}
-    return {"pixels": pixels, "agent_pos": observation["state"]}
+def _renamed(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an observation, or the spaces of one, by LeRobot's names."""
+    images = dict(parts.get("images", {})).items()
+    pixels = {"pixels": {_plain(name): image for name, image in images}} if images else {}
+    return {**pixels, "agent_pos": parts["state"]}
 
 
 def _plain(camera: str) -> str:

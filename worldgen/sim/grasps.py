@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 import trimesh
+from numpy.typing import NDArray
 
-from ..kinematics import PoseSolver, down
+from ..kinematics import PoseSolver, down, rotation_about
 from ..robots import Array
 from .control import Target
 from .stage import Stage
@@ -22,11 +23,14 @@ SLACK = 0.006
 """How much wider than the object the fingers open at least [m]."""
 _ROOM = 0.012
 """How much wider than the object the fingers open where neighbours stand close, to each side [m]."""
-_EDGE = 0.005
-"""Distance of the points that stand for a surface [m]."""
-_YAWS = 16
-_TRIES = 30
-"""Candidates that are tried with the arm."""
+_YAWS = np.arange(16) * np.pi / 16
+"""Directions in which the fingers may close, off the y axis [rad]."""
+_TRIES, _LEANING, _BEYOND = 30, 8, 6
+"""Candidates that are tried with the arm: straight down, leaning, and how many may be out of reach before the rest count as such."""
+_LEANS = (0.35, -0.35, 0.6)
+"""Tilts of the hand, away from the base positive, for what cannot be taken from above [rad]."""
+_MARGIN = 0.02
+"""Distance that joints keep from their limits: beside one the controller loses its way [rad]."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,17 @@ class Grasp:
     """Gripper before it closes, 0 … 1."""
 
 
-def surface_points(model: mujoco.MjModel, body: int) -> dict[int, Array]:
-    """Return points on what can be touched of the object that has `body`: geom → (N, 3) in the geom's frame [m]."""
+def surface_points(model: mujoco.MjModel, body: int, edge: float) -> dict[int, Array]:
+    """Return points on what can be touched of the object that has `body`: geom → (N, 3) in the geom's frame [m].
+
+    They are at most `edge` apart [m], and hold all corners.
+    """
     found = {}
     for geom in np.flatnonzero(
         (model.body_rootid[model.geom_bodyid] == model.body_rootid[body]) & (model.geom_contype != 0)
     ):
         solid = _solid(model, int(geom))
-        vertices, _ = trimesh.remesh.subdivide_to_size(solid.vertices, solid.faces, _EDGE, max_iter=20)
+        vertices, _ = trimesh.remesh.subdivide_to_size(solid.vertices, solid.faces, edge, max_iter=20)
         found[int(geom)] = np.asarray(vertices, np.float64)
     return found
 
@@ -99,21 +106,35 @@ class Hand:
         self.stage = stage
         self._scratch = mujoco.MjData(stage.model)
         self._solve = PoseSolver(stage.controller.model, stage.recipe)
-        model = stage.model
+        model, arm = stage.model, stage.controller.model
         self._arm = model.body_rootid[model.site_bodyid[stage.at.tool]]
-        self.breadth, self.tip = self._fingers()
+        limits = np.array([arm.joint(name).range for name in stage.recipe.joints])
+        self._low, self._high = limits[:, 0] + _MARGIN, limits[:, 1] - _MARGIN
+        fingers = [model.jnt_bodyid[model.joint("robot/" + name).id] for name in stage.recipe.gripper.joints]
+        hand = [model.body_parentid[body] for body in fingers]
+        corners = self._corners(fingers)
+        self.breadth, self.tip = float(corners[corners[:, 2] > -0.02, 0].max()), float(corners[:, 2].max())
         """How far the fingers stand out beyond the tool point, across the closing axis and along the approach [m]."""
+        corners = self._corners(hand)
+        self.bulk, self.palm = float(corners[:, 0].max()), -float(corners[:, 2].max())
+        """How far the hand itself stands out across the closing axis, and begins behind the tool point [m]."""
 
-    def _fingers(self) -> tuple[float, float]:
+    def _corners(self, bodies: list[int]) -> Array:
+        """Return the corners of what can be touched of bodies, in the tool's frame, fingers open, (N, 3) [m]."""
         model, data, at = self.stage.model, self._scratch, self.stage.at
         mujoco.mj_resetDataKeyframe(model, data, self.stage.home.id)
         mujoco.mj_kinematics(model, data)
         tool, rotation = data.site_xpos[at.tool], data.site_xmat[at.tool].reshape(3, 3)
-        fingers = [model.jnt_bodyid[model.joint("robot/" + name).id] for name in self.stage.recipe.gripper.joints]
-        geoms = np.flatnonzero(np.isin(model.geom_bodyid, fingers) & (model.geom_contype != 0))
+        geoms = np.flatnonzero(np.isin(model.geom_bodyid, bodies) & (model.geom_contype != 0))
         corners = world_points({int(geom): np.asarray(_solid(model, int(geom)).vertices) for geom in geoms}, data)
-        local = (corners - tool) @ rotation
-        return float(local[local[:, 2] > -0.02, 0].max()), float(local[:, 2].max())
+        return np.asarray((corners - tool) @ rotation)
+
+    def joints(self, position: Array, rotation: Array, start: Target) -> Array | None:
+        """Return arm joint positions [rad] that put the tool at a pose [m], (3, 3), well within their limits, or None."""
+        found = self._solve(position, rotation, start.joints)
+        if found is None or (found < self._low).any() or (found > self._high).any():
+            return None
+        return found
 
     def reach(
         self,
@@ -138,26 +159,49 @@ class Hand:
             carried: What is in the hand; what touches it does not count.
             ignored: Body of an object that may be touched.
         """
-        stage, scratch = self.stage, self._scratch
-        now = start.rotation
-        for turned in sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now))):
-            joints = self._solve(position, turned, start.joints)
-            if joints is None:
-                continue
-            mujoco.mj_copyData(scratch, stage.model, data)
-            scratch.qpos[stage.at.qpos] = joints
-            scratch.qpos[stage.at.fingers] = stage.recipe.fingers_at(opened)
-            if carried:
-                self._carry(scratch, position, turned, carried)
-            mujoco.mj_kinematics(stage.model, scratch)
-            mujoco.mj_collision(stage.model, scratch)
-            roots = stage.model.body_rootid[stage.model.geom_bodyid[scratch.contact.geom[: scratch.ncon]]]
-            mine = roots == self._arm
-            outside = mine.any(axis=1) & ~mine.all(axis=1)
-            outside &= ~(roots == (carried.body if carried else ignored)).any(axis=1)
-            if not outside.any():
+        for turned in _alike(rotation, start):
+            if self.fits(data, position, turned, opened, start, carried, ignored):
                 return turned
         return None
+
+    def fits(
+        self,
+        data: mujoco.MjData,
+        position: Array,
+        rotation: Array,
+        opened: float,
+        start: Target,
+        carried: Carried | None = None,
+        ignored: int = -1,
+    ) -> bool:
+        """Return whether the arm reaches just this tool pose and touches nothing there; see `reach`."""
+        joints = self.joints(position, rotation, start)
+        return joints is not None and self._free(data, position, rotation, joints, opened, carried, ignored)
+
+    def _free(
+        self,
+        data: mujoco.MjData,
+        position: Array,
+        rotation: Array,
+        joints: Array,
+        opened: float,
+        carried: Carried | None = None,
+        ignored: int = -1,
+    ) -> bool:
+        """Return whether the arm touches nothing with these joint positions; see `reach`."""
+        stage, scratch = self.stage, self._scratch
+        mujoco.mj_copyData(scratch, stage.model, data)
+        scratch.qpos[stage.at.qpos] = joints
+        scratch.qpos[stage.at.fingers] = stage.recipe.fingers_at(opened)
+        if carried:
+            self._carry(scratch, position, rotation, carried)
+        mujoco.mj_kinematics(stage.model, scratch)
+        mujoco.mj_collision(stage.model, scratch)
+        roots = stage.model.body_rootid[stage.model.geom_bodyid[scratch.contact.geom[: scratch.ncon]]]
+        mine = roots == self._arm
+        outside = mine.any(axis=1) & ~mine.all(axis=1)
+        outside &= ~(roots == (carried.body if carried else ignored)).any(axis=1)
+        return not outside.any()
 
     def _carry(self, data: mujoco.MjData, position: Array, rotation: Array, carried: Carried) -> None:
         at = self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[carried.body]]
@@ -173,18 +217,43 @@ class Hand:
             start: Where the arm comes from; of equal grasps the one that needs the smaller turn is taken.
             skip: How many good grasps to pass over: those that have failed.
         """
-        for candidate in self._candidates(points, yaw_of(start.rotation))[:_TRIES]:
-            for opened in (1.0, self._narrow(candidate)):
-                rotation = self.reach(data, candidate.position, down(candidate.yaw), opened, start)
-                if (
-                    rotation is None
-                    or self.reach(data, candidate.position + [0, 0, 0.03], rotation, opened, start) is None
-                ):
-                    continue
-                if skip:
-                    skip -= 1
+        candidates = self._candidates(points, yaw_of(start.rotation))
+        straight = [(each, down(each.yaw)) for each in candidates[:_TRIES]]
+        leaning = [(each, self._leaning(each, lean)) for lean in _LEANS for each in candidates[:_LEANING]]
+        for group in (straight, leaning):
+            beyond = 0
+            for candidate, wanted in group:
+                solved = [(each, self.joints(candidate.position, each, start)) for each in _alike(wanted, start)]
+                beyond += all(joints is None for _, joints in solved)
+                if beyond > _BEYOND:
                     break
-                return Grasp(candidate.position, rotation, opened)
+                grasp = self._take(data, candidate, solved, start)
+                if grasp is None:
+                    continue
+                if not skip:
+                    return grasp
+                skip -= 1
+        return None
+
+    def _leaning(self, candidate: _Candidate, lean: float) -> Array:
+        """Return the rotation of a candidate with the hand leaning back towards the base."""
+        x, y = candidate.position[:2] / max(float(np.linalg.norm(candidate.position[:2])), 1e-6)
+        return rotation_about([y, -x, 0.0], lean) @ down(candidate.yaw)
+
+    def _take(
+        self, data: mujoco.MjData, candidate: _Candidate, solved: list[tuple[Array, Array | None]], start: Target
+    ) -> Grasp | None:
+        """Return the grasp of a candidate with the fingers wide or narrow, free there and just before it, or None."""
+        for rotation, joints in solved:
+            if joints is None:
+                continue
+            before = candidate.position - 0.03 * rotation[:, 2]
+            for opened in (1.0, self._narrow(candidate)):
+                if (
+                    self._free(data, candidate.position, rotation, joints, opened)
+                    and self.fits(data, before, rotation, opened, start)
+                ):
+                    return Grasp(candidate.position, rotation, opened)
         return None
 
     def _narrow(self, candidate: _Candidate) -> float:
@@ -199,36 +268,44 @@ class Hand:
             np.maximum(floor, [high - 0.004, high - 0.012, high - 0.02, (low + high) / 2, low + 0.35 * (high - low)])
         )
         found = [
-            candidate
-            for height in heights[heights >= high - 0.045]
-            for turn in np.arange(_YAWS) * np.pi / _YAWS
-            if (candidate := self._candidate(points, middle, float(height), float(turn), yaw)) is not None
+            each for height in heights[heights >= high - 0.045] for each in self._level(points, middle, height, yaw)
         ]
         return sorted(found, key=lambda candidate: candidate.cost)
 
-    def _candidate(self, points: Array, middle: Array, height: float, turn: float, yaw: float) -> _Candidate | None:
-        """Return what closing at a height and yaw would meet, or None where it is too wide or there is nothing."""
-        closing, along = np.array([-np.sin(turn), np.cos(turn)]), np.array([np.cos(turn), np.sin(turn)])
-        flat = points[:, :2] - middle[:2]
-        across, beside = flat @ closing, flat @ along
-        near = np.abs(points[:, 2] - height) < PAD
-        if not near.any():
-            return None
-        centre = (beside[near].min() + beside[near].max()) / 2
-        touched = near & (np.abs(beside - centre) < PAD)
-        if not touched.any():
-            return None
-        low, high = float(across[touched].min()), float(across[touched].max())
+    def _level(self, points: Array, middle: Array, height: float, yaw: float) -> list[_Candidate]:
+        """Return what closing at a height would meet, for each yaw at which it meets something that is not too wide."""
+        near = points[np.abs(points[:, 2] - height) < PAD]
+        if not len(near):
+            return []
+        closing = np.stack([-np.sin(_YAWS), np.cos(_YAWS)])
+        along = np.stack([np.cos(_YAWS), np.sin(_YAWS)])
+        across, beside = (near[:, :2] - middle[:2]) @ closing, (near[:, :2] - middle[:2]) @ along
+        centre = (beside.min(axis=0) + beside.max(axis=0)) / 2
+        touched = np.abs(beside - centre) < PAD
+        low, high = _extent(across, touched)
         width = high - low
-        if width > self.stage.recipe.gripper.opening - SLACK:
-            return None
         # On a slope the fingers slide off upwards: compare what they meet above and below the middle.
-        upper = touched & (points[:, 2] > height)
-        taper = width - float(np.ptp(across[upper])) if upper.any() else width
-        position = np.array([*(middle[:2] + closing * (low + high) / 2 + along * centre), height])
-        nearest = (turn - yaw + np.pi / 2) % np.pi - np.pi / 2  # the gripper is symmetric
-        cost = 4 * taper + 2 * width + 1.0 * abs(height - middle[2]) + 0.01 * abs(nearest) + 0.5 * abs(centre)
-        return _Candidate(position, yaw + nearest, width, cost)
+        upper_low, upper_high = _extent(across, touched & (near[:, 2] > height)[:, None])
+        taper = np.where(upper_high >= upper_low, width - (upper_high - upper_low), width)
+        nearest = (_YAWS - yaw + np.pi / 2) % np.pi - np.pi / 2  # the gripper is symmetric
+        cost = 4 * taper + 2 * width + abs(height - middle[2]) + 0.01 * np.abs(nearest) + 0.5 * np.abs(centre)
+        xy = middle[:2] + (closing * (low + high) / 2 + along * centre).T
+        fits = (width >= 0) & (width <= self.stage.recipe.gripper.opening - SLACK)
+        return [
+            _Candidate(np.array([*xy[i], height]), float(yaw + nearest[i]), float(width[i]), float(cost[i]))
+            for i in np.flatnonzero(fits)
+        ]
+
+
+def _extent(values: Array, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return the smallest and largest of what is chosen in each column; where nothing is, the largest is below the smallest."""
+    return np.where(chosen, values, 1e3).min(axis=0), np.where(chosen, values, -1e3).max(axis=0)
+
+
+def _alike(rotation: Array, start: Target) -> list[Array]:
+    """Return the two rotations that are the same to a symmetric gripper, the one that needs the smaller turn first."""
+    now = start.rotation
+    return sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now)))
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         split: Split to draw from; None for all.
         domain: What is drawn anew at each reset: a preset's name, the path of a .json file, or a `Domain`.
         reward: "sparse", "staged", or a record.
-        cameras: What an observation shows.
+        cameras: What an observation shows; where nothing, it has no `images`.
         size: Width and height where `cameras` gives none [px].
         joints: Whether `state` also holds the arm's joint positions.
         chunk: Actions that one step takes.
@@ -158,15 +158,11 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         """Actions in the longest episode."""
         self.metadata = {**self.metadata, "render_fps": max(round(1 / controller.period / chunk), 1)}
         self.action_space = cast(spaces.Space[NDArray[np.float32]], _actions(controller, chunk))
-        self.observation_space = spaces.Dict(
-            {
-                "images": spaces.Dict(
-                    {view.camera: spaces.Box(0, 255, (view.height, view.width, 3), np.uint8) for view in self.settings.views}
-                ),
-                "state": _states(controller, joints),
-                "instruction": Instruction(texts),
-            }
-        )  # fmt: skip
+        pictures: dict[str, spaces.Space[Any]] = {
+            view.camera: spaces.Box(0, 255, (view.height, view.width, 3), np.uint8) for view in self.settings.views
+        }
+        parts: dict[str, spaces.Space[Any]] = {"state": _states(controller, joints), "instruction": Instruction(texts)}
+        self.observation_space = spaces.Dict(({"images": spaces.Dict(pictures)} if pictures else {}) | parts)
 
     @property
     def instruction(self) -> str:
@@ -252,7 +248,8 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         """Return an observation as Gymnasium has it, within its space also where the simulation broke down."""
         space = self.observation_space["state"]  # type: ignore[index]
         state = np.clip(np.nan_to_num(observation.state), space.low, space.high)
-        return {"images": dict(observation.images), "state": state, "instruction": observation.instruction}
+        images = {"images": dict(observation.images)} if observation.images else {}  # a space may not be empty
+        return {**images, "state": state, "instruction": observation.instruction}
 
     def _info(self, world: World) -> dict[str, Any]:
         truth = world.stage.truth

@@ -20,6 +20,7 @@ from ..goals import ROBOT, GoalCheck
 from ..library import Scene
 from .control import Controller
 from .domains import Domain, Randomiser
+from .merge import merge_drawn
 from .rewards import Reward, Sparse
 from .truth import Truth
 
@@ -66,7 +67,7 @@ class Stage:
     def __init__(self, scene: Scene, settings: Settings, *, trusted: bool = False) -> None:
         self.scene, self.settings = scene, settings
         spec = scene.record.spec
-        self.model = scene.model(trusted=trusted)
+        self.model = _compile(scene, trusted)
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
         folder = scene.root / "robots" / spec.robot
@@ -164,6 +165,17 @@ def _camera(model: mujoco.MjModel, size: tuple[int, int]) -> Camera:
         )
     _drawing.add(os.getpid())
     return Camera(model, size)
+
+
+def _compile(scene: Scene, trusted: bool) -> mujoco.MjModel:
+    """Return the scene as compiled for many small pictures: few draw calls, no anti-aliasing."""
+    source = scene.source(trusted=trusted)
+    merge_drawn(source)
+    source.visual.quality.offsamples = 0
+    try:
+        return source.compile()
+    except ValueError as error:
+        raise SceneError(f"MuJoCo refuses scene '{scene.name}': {error}") from error
 
 
 def _require_camera(model: mujoco.MjModel, name: str) -> None:

@@ -28,8 +28,8 @@ __all__ = ["LocalWorlds", "Observations", "ProcessWorlds", "Start", "Transitions
 MAX_SLOTS, MAX_WORKERS = 4096, 256
 _TRIES = 3
 """How often a call may kill a worker before the world that does it is looked for."""
-_WORKER, _SCENE, _WORLD = 120, 8, 3
-"""Memory that a worker, a scene that stays compiled and a world take, rounded up [MB]."""
+_WORKER, _SCENE, _WORLD = 120, 8, 4
+"""Memory that a worker, a scene that stays compiled and a world with its expert take, rounded up [MB]."""
 
 
 class LocalWorlds(Front):

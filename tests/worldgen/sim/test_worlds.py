@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -304,9 +305,9 @@ class TestDeath:
             assert_same(found, [calm.reset(first)] + [calm.step(chunks(4, seed)) for seed in range(3)])
 
     @pytest.mark.slow
-    def test_a_bug_shows_its_trace(self, library: SceneLibrary, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_bug_shows_its_trace(self, library: SceneLibrary) -> None:
         first = starts(library)
-        fault = Fault(target=target(library.scene(first[0].scene)), kind="bug")
+        fault = Fault(target=target(library.scene(first[0].scene)), kind="bug", after=3)
         with ProcessWorlds(library, replace(NOWHERE, reward=fault), 4, 2, trusted=True) as played:
             played.reset(first)
             played.step(chunks(4, 0))
@@ -415,7 +416,7 @@ class TestErrors:
                 with pytest.raises(ActionError, match="Slot 0 has no episode"):
                     call()
 
-    @pytest.mark.parametrize("many", [False, True])
+    @pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test_of_a_camera_that_is_missing(self, library: SceneLibrary, many: bool) -> None:
         settings = replace(NOWHERE, views=(View("nose"),))
         made = ProcessWorlds(library, settings, 2, 1, trusted=True) if many else LocalWorlds(library, settings, 2)
@@ -467,7 +468,7 @@ class TestVetting:
 
 
 class TestInvalid:
-    @pytest.mark.parametrize("many", [False, True])
+    @pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test_a_scene_that_explodes_is_counted_and_left_out(
         self, library_copy: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: bool
     ) -> None:
@@ -571,6 +572,7 @@ class TestStart:
 
 class TestEnd:
     def test_nothing_is_left(self, library: SceneLibrary) -> None:
+        gc.collect()  # what failed in earlier tests is closed when it is found, and may not be found meanwhile
         files, shared = len([*Path("/proc/self/fd").iterdir()]), set(Path("/dev/shm").iterdir())
         pids: list[int] = []
 
