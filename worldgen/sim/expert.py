@@ -16,7 +16,7 @@ from ..goals import GoalCheck
 from ..kinematics import down, rotation_about, turn_between
 from ..robots import Array
 from ..spec import ClosedGoal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal, goal_names
-from .grasps import Carried, Grasp, Hand
+from .grasps import Carried, Grasp, Hand, alike
 from .motions import AT, LOOSE, SHUT, Motions, Way
 from .pushes import Pushes
 from .world import World
@@ -27,7 +27,7 @@ _TURNS = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.57)
 """Turns about the vertical that are tried for putting something down [rad]."""
 _LIFTS = (0.0, 0.01, 0.02, 0.035, 0.05, 0.07)
 """Heights above the floor of a container from which something is let go [m]."""
-_TILTS = (0.0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.9, 1.1)
+_TILTS = (0.0, 0.2, 0.3, 0.36, 0.42, 0.5, 0.58, 0.7, 0.9, 1.1)
 """How far the hand leans back to reach under what hangs over a handle [rad]."""
 _STALE = 0.012
 """How far an object may move before its grasp is looked for anew [m]."""
@@ -112,9 +112,15 @@ class Expert:
         if goal is None:  # what is held up or held open stays so
             held = isinstance(self.stage.goals[-1].goal, LiftedGoal | OpenGoal | ClosedGoal)
             return [] if held else self._motions.leave()
+        name = goal.goal.target
+        if self._data.xpos[goal.target][2] < _FALLEN:
+            memory.trouble = f"'{name}' fell off the table"
+            return [self._motions.away()]
+        if isinstance(goal.goal, OpenGoal | ClosedGoal) and not self._holds(goal) and (way := self._slide(goal)):
+            return way
         if self._closed():
-            if self.stage.truth.holds(self._data, goal.target):
-                return self._along(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
+            if self._holds(goal):
+                return self._joint(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
             if self._closing():
                 return [self._motions.stay(0.0, 1)]
             self._missed(goal)
@@ -137,6 +143,10 @@ class Expert:
             goal for goal in waiting if self._target.gripper < 0.5 and self.stage.truth.holds(self._data, goal.target)
         ]
         return next(iter([*held, *ready, *waiting]), None)
+
+    def _holds(self, goal: GoalCheck) -> bool:
+        """Return whether the fingers were told to shut and all touch a goal's target."""
+        return self._closed() and self.stage.truth.holds(self._data, goal.target)
 
     def _closed(self) -> bool:
         """Return whether the fingers were told to shut."""
@@ -189,7 +199,11 @@ class Expert:
             memory.failed[name] = 0
             found = self.hand.search(self._data, points, self._target)
         if found is None:
-            memory.trouble = f"no grasp of '{name}' is within reach and free"
+            above = (points.min(axis=0) + points.max(axis=0)) / 2
+            reached = self.hand.joints(above, down(0.0), self._target) is not None
+            memory.trouble = (
+                f"'{name}' cannot be grasped for what stands around it" if reached else f"'{name}' is out of reach"
+            )
             memory.hopeless[name] = everything.copy()
             return None
         memory.grasp[name] = (found, position.copy(), rotation.copy())
@@ -210,12 +224,14 @@ class Expert:
         lower = Way(position, rotation, 0.0, speed=0.5)
         release = Way(position, rotation, opened, wait=2)
         way = [lower, release, Way(position - 0.06 * rotation[:, 2], rotation, opened)]
-        if self._rests(goal) and self._motions.before(position, rotation) and self._target.position[2] < position[2] + 0.05:
+        if (
+            self._rests(goal)
+            and self._motions.before(position, rotation)
+            and self._target.position[2] < position[2] + 0.05
+        ):
             return self._motions.leave()  # on something that lies there already: pressing on would push it aside
         if not self._motions.before(position, rotation):
-            hang = self._target.position[2] - float(
-                self._motions.cloud(goal.goal.target)[:, 2].min()
-            )
+            hang = self._target.position[2] - float(self._motions.cloud(goal.goal.target)[:, 2].min())
             return [*self._motions.across(position, rotation, 0.0, hang, goal.goal.target), *way]
         if np.linalg.norm(self._target.position - position) < AT:
             self._memory.patience = 1
@@ -237,7 +253,7 @@ class Expert:
         points = (self._motions.cloud(name) - tool) @ now
         opened = min(1.0, self.stage.truth.opening(data) + 2 * LOOSE)
         carried = Carried(goal.target, offset, turn)
-        lifts = (0.0, 0.01, 0.02, 0.035, 0.05, 0.07) if isinstance(goal.goal, InGoal) else (0.0,)
+        lifts = _LIFTS if isinstance(goal.goal, InGoal) else _LIFTS[:1]
         for spot, height in self._spots(goal, points):
             for rotation in self._rotations(goal, points):
                 turned = points @ rotation.T
@@ -247,8 +263,7 @@ class Expert:
                     middle = (rotation @ offset)[:2]
                 for lift in lifts:
                     point = np.array([*(spot - middle), height - turned[:, 2].min() + lift])
-                    reached = self.hand.reach(data, point, rotation, opened, self._target, carried)
-                    if reached is not None and np.allclose(reached, rotation):
+                    if self.hand.fits(data, point, rotation, opened, self._target, carried):
                         memory.place = (name, point, rotation, offset)
                         return point, rotation
         memory.trouble = f"no free place for '{name}' is within reach"
@@ -280,9 +295,7 @@ class Expert:
         elif isinstance(item, PushedGoal):
             height = 0.003
         others = [
-            self._motions.cloud(name)
-            for name in self.stage.free
-            if name not in (item.target, goal_names(item)[1])
+            self._motions.cloud(name) for name in self.stage.free if name not in (item.target, goal_names(item)[1])
         ]
         room = np.concatenate(others)[:, :3] if others else np.zeros((0, 3))
         room = room[room[:, 2] > height - 0.02]
@@ -313,56 +326,116 @@ class Expert:
             found.append((middle + direction * (reach + radius + 0.4 * goal.goal.distance), 0.003))
         return found
 
+    def _push(self, goal: GoalCheck) -> list[Way] | None:
+        """Return the way that pushes a goal's target to its place; None where there is no room."""
+        points = self._motions.cloud(goal.goal.target)
+        way = self._pushes.push(goal, self._spots(goal, points - points.mean(axis=0))[0][0])
+        if way is None:
+            self._memory.trouble = f"no room to push '{goal.goal.target}'"
+        return way
+
     # --- open and close -----------------------------------------------------------------------------------------------------
 
     def _handle(self, goal: GoalCheck) -> Grasp | None:
         """Return how to take a handle: from above, or leaning back where something hangs over it."""
         data, memory, name = self._data, self._memory, goal.goal.target
         site = self.stage.model.site(f"{name}/grasp").id
-        frame, at = data.site_xmat[site].reshape(3, 3), data.site_xpos[site].copy()
+        at = data.site_xpos[site].copy()
         if (known := memory.grasp.get(name)) and np.linalg.norm(known[1] - at) < 0.003:
             return known[0]
+        everything = data.xpos.copy()
+        if (hopeless := memory.hopeless.get(name)) is not None and np.abs(hopeless - everything).max() < _STALE:
+            return None
+        found, skip = list[Grasp](), memory.failed.get(name, 0)
+        for grasp in self._handle_grasps(goal, site):
+            before = grasp.position - 0.04 * grasp.rotation[:, 2]
+            reached = self.hand.reach(data, grasp.position, grasp.rotation, grasp.opened, self._target)
+            if reached is None or not self.hand.fits(data, before, reached, grasp.opened, self._target):
+                continue
+            found.append(Grasp(grasp.position, reached, grasp.opened))
+            if len(found) > skip and self._pulls(goal, grasp.position, reached):
+                break
+        if not found:
+            memory.trouble = f"the handle of '{name}' is out of reach or blocked"
+            memory.hopeless[name] = everything
+            return None
+        if len(found) <= skip:
+            memory.failed[name] = 0
+        memory.grasp[name] = (found[-1], at, np.eye(3))
+        return found[-1]
+
+    def _handle_grasps(self, goal: GoalCheck, site: int) -> Iterator[Grasp]:
+        """Yield ways to take a handle, the best first.
+
+        Beside those that close around the middle: one that straddles the bar, the hand as far before it as it goes. The finger behind
+        the bar then pulls the drawer out as it closes. It suits a hand that is too broad to come near the front.
+        """
+        data, gripper = self._data, self.stage.recipe.gripper
+        frame, at = data.site_xmat[site].reshape(3, 3), data.site_xpos[site].copy()
         yaw = float(np.arctan2(frame[1, 0], frame[0, 0]) - np.pi / 2)
-        away = data.xpos[self.stage.ids[name]] - at
+        away = data.xpos[goal.target] - at
         lean = np.cross([0.0, 0.0, -1.0], [*away[:2], 0.0]) / max(float(np.linalg.norm(away[:2])), 1e-6)
-        width, skip = 2 * self.stage.model.site_size[site][0], memory.failed.get(name, 0)
+        bar = float(self.stage.model.site_size[site][0])
+        slide = self._slides(goal)
         for tilt in _TILTS:
             rotation = rotation_about(lean, tilt) @ down(yaw)
+            if all(self.hand.joints(at, each, self._target) is None for each in alike(rotation, self._target)):
+                continue
             for room in (0.010, 0.014, 0.006):
-                opened = min(1.0, (width + room) / self.stage.recipe.gripper.opening)
                 for beyond in (0.0, -0.005, 0.005, -0.009):
-                    point = at + beyond * rotation[:, 2]
-                    reached = self.hand.reach(data, point, rotation, opened, self._target)
-                    if (
-                        reached is None
-                        or self.hand.reach(data, point - 0.04 * rotation[:, 2], reached, opened, self._target) is None
-                    ):
-                        continue
-                    if skip:
-                        skip -= 1
-                        break
-                    memory.grasp[name] = (Grasp(point, reached, opened), at, np.eye(3))
-                    return memory.grasp[name][0]
-        memory.failed[name] = 0
-        memory.trouble = f"the handle of '{name}' is out of reach or blocked"
-        return None
+                    yield Grasp(at + beyond * rotation[:, 2], rotation, min(1.0, (2 * bar + room) / gripper.opening))
+            if slide and isinstance(goal.goal, OpenGoal):
+                for share, gap in ((1.0, 0.004), (1.0, 0.002), (0.7, 0.002)):
+                    shift = share * gripper.opening / 2 - bar - gap
+                    before = -np.sign(rotation[:, 1] @ away) * rotation[:, 1] * shift
+                    for beyond in (-0.002, -0.007):
+                        yield Grasp(at + before + beyond * rotation[:, 2], rotation, share)
+
+    def _pulls(self, goal: GoalCheck, position: Array, rotation: Array) -> bool:
+        """Return whether the arm still reaches a handle where its drawer is far enough open."""
+        if not self._slides(goal):
+            return True
+        pull = self._data.xaxis[goal.joint] * self._travel(goal)
+        return self.hand.joints(position + pull, rotation, self._target) is not None
+
+    def _slides(self, goal: GoalCheck) -> bool:
+        return bool(self.stage.model.jnt_type[goal.joint] == mujoco.mjtJoint.mjJNT_SLIDE)
+
+    def _travel(self, goal: GoalCheck) -> float:
+        """Return how far the joint of what is opened or closed is still to go [m or rad]."""
+        model, joint, item = self.stage.model, goal.joint, goal.goal
+        far = max(model.jnt_range[joint], key=abs)
+        assert isinstance(item, OpenGoal | ClosedGoal)
+        share = min(1.0, item.fraction + 0.08) if isinstance(item, OpenGoal) else max(0.0, item.fraction - 0.1)
+        return float(far * share - self._data.qpos[model.jnt_qposadr[joint]])
+
+    def _slide(self, goal: GoalCheck) -> list[Way] | None:
+        """Return the way that pushes a drawer in from before its handle, or out from within; None where the hand finds no room."""
+        if not self._slides(goal):
+            return None
+        travel = self._travel(goal)
+        direction = np.sign(travel) * self._data.xaxis[goal.joint]
+        if isinstance(goal.goal, ClosedGoal):
+            return self._pushes.shut(goal, direction, abs(travel))
+        return self._pushes.draw(goal, direction, abs(travel))
+
+    def _joint(self, goal: GoalCheck) -> list[Way]:
+        """Return the way of a held handle; out of it, where the arm does not reach far enough and there is another."""
+        position, rotation = self._target.position, self._target.rotation
+        if isinstance(goal.goal, OpenGoal) and not self._pulls(goal, position, rotation) and self._slide(goal):
+            return self._motions.leave()
+        return self._along(goal)
 
     def _along(self, goal: GoalCheck) -> list[Way]:
         """Return the way of a held handle to where its joint is to be."""
         model, data, joint = self.stage.model, self._data, goal.joint
-        far = max(model.jnt_range[joint], key=abs)
-        now = float(data.qpos[model.jnt_qposadr[joint]])
-        if isinstance(goal.goal, OpenGoal):
-            end = far * min(1.0, goal.goal.fraction + 0.12)
-        else:
-            assert isinstance(goal.goal, ClosedGoal)
-            end = far * max(0.0, goal.goal.fraction - 0.1)
+        travel = self._travel(goal)
         axis, anchor = data.xaxis[joint], data.xanchor[joint]
         start, rotation = self._target.position, self._target.rotation
         stops = []
         count = 1 if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE else 8
         for share in np.arange(1, count + 1) / count:
-            move = (end - now) * share
+            move = travel * share
             if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
                 stops.append(Way(start + axis * move, rotation, 0.0, speed=0.7))
                 continue

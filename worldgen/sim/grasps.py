@@ -29,6 +29,8 @@ _TRIES, _LEANING, _BEYOND = 30, 8, 6
 """Candidates that are tried with the arm: straight down, leaning, and how many may be out of reach before the rest count as such."""
 _LEANS = (0.35, -0.35, 0.6)
 """Tilts of the hand, away from the base positive, for what cannot be taken from above [rad]."""
+_SWING = 2.6
+"""Farthest that a joint may have to go [rad]."""
 _MARGIN = 0.02
 """Distance that joints keep from their limits: beside one the controller loses its way [rad]."""
 
@@ -134,7 +136,8 @@ class Hand:
         found = self._solve(position, rotation, start.joints)
         if found is None or (found < self._low).any() or (found > self._high).any():
             return None
-        return found
+        # The hand turns the shorter way round. Joints that would have to go the other way end at a limit.
+        return found if np.abs(found - start.joints).max() < _SWING else None
 
     def reach(
         self,
@@ -159,7 +162,7 @@ class Hand:
             carried: What is in the hand; what touches it does not count.
             ignored: Body of an object that may be touched.
         """
-        for turned in _alike(rotation, start):
+        for turned in alike(rotation, start):
             if self.fits(data, position, turned, opened, start, carried, ignored):
                 return turned
         return None
@@ -223,7 +226,7 @@ class Hand:
         for group in (straight, leaning):
             beyond = 0
             for candidate, wanted in group:
-                solved = [(each, self.joints(candidate.position, each, start)) for each in _alike(wanted, start)]
+                solved = [(each, self.joints(candidate.position, each, start)) for each in alike(wanted, start)]
                 beyond += all(joints is None for _, joints in solved)
                 if beyond > _BEYOND:
                     break
@@ -249,9 +252,8 @@ class Hand:
                 continue
             before = candidate.position - 0.03 * rotation[:, 2]
             for opened in (1.0, self._narrow(candidate)):
-                if (
-                    self._free(data, candidate.position, rotation, joints, opened)
-                    and self.fits(data, before, rotation, opened, start)
+                if self._free(data, candidate.position, rotation, joints, opened) and self.fits(
+                    data, before, rotation, opened, start
                 ):
                     return Grasp(candidate.position, rotation, opened)
         return None
@@ -302,7 +304,7 @@ def _extent(values: Array, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
     return np.where(chosen, values, 1e3).min(axis=0), np.where(chosen, values, -1e3).max(axis=0)
 
 
-def _alike(rotation: Array, start: Target) -> list[Array]:
+def alike(rotation: Array, start: Target) -> list[Array]:
     """Return the two rotations that are the same to a symmetric gripper, the one that needs the smaller turn first."""
     now = start.rotation
     return sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now)))

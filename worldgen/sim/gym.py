@@ -259,7 +259,7 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
             "instruction": world.instruction,
             "steps": self._steps,
             "clamped": self._clamped,
-            "progress": float(np.mean([truth.progress(world.data, goal).value for goal in truth.goals])),
+            "progress": float(np.nan_to_num(np.mean([truth.progress(world.data, goal).value for goal in truth.goals]))),
             "end": world.end,
             "success": world.end == "success",
             "invalid": world.end == "invalid",

@@ -203,4 +203,3 @@ def leans(rotation: Array) -> bool:
 def at_height(position: Array, height: float) -> Array:
     """Return the point above or below another one [m]."""
     return np.array([position[0], position[1], height])
-

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 
 from ..goals import GoalCheck
@@ -88,6 +89,30 @@ class Pushes:
         behind = np.array([*(at[:2] - back * level), max(hand.tip + 0.006, at[2] - 0.002)])
         return self._shove(_Line(behind, level, length + _STAND_OFF, 0.0, goal.target))
 
+    def draw(self, goal: GoalCheck, direction: Array, length: float) -> list[Way] | None:
+        """Return the way of the closed fingers inside a drawer that push its front out, or None where there is no room yet.
+
+        Args:
+            goal: Whose target is opened.
+            direction: (3,) in which the drawer opens.
+            length: How far [m].
+        """
+        motions, name = self._motions, goal.goal.target
+        hand, data, model = motions.hand, motions.data, motions.stage.model
+        site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/inside")
+        if site < 0 or model.body_jntadr[model.site_bodyid[site]] != goal.joint:
+            return None
+        level = direction[:2] / np.linalg.norm(direction[:2])
+        front = data.site_xpos[site] + model.site_size[site][0] * np.array([*level, 0.0])
+        back = hand.breadth + 0.5 * _STAND_OFF
+        top = _top(model, data, int(model.jnt_bodyid[goal.joint]))
+        for depth in (0.03, 0.02):
+            behind = np.array([*(front[:2] - back * level), top - depth])
+            way = self._shove(_Line(behind, level, length + 0.5 * _STAND_OFF, 0.0, goal.target))
+            if way is not None:
+                return way
+        return None
+
     def _height(self, points: Array) -> float:
         """Return the height of the tool at which an object is pushed: low, yet with the palm above it [m]."""
         hand, top = self._motions.hand, float(points[:, 2].max())
@@ -126,3 +151,11 @@ class Pushes:
         if motions.before(behind, reached):
             return [stop, go]
         return [*motions.across(behind, reached, line.gripper), stop, go]
+
+
+def _top(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> float:
+    """Return the height of the highest point of a body, by the boxes around its collision geoms [m]."""
+    geoms = np.flatnonzero((model.geom_bodyid == body) & (model.geom_contype != 0))
+    up = data.geom_xmat[geoms].reshape(-1, 3, 3)[:, 2]
+    centre, half = model.geom_aabb[geoms, :3], model.geom_aabb[geoms, 3:]
+    return float((data.geom_xpos[geoms, 2] + (up * centre).sum(axis=1) + (np.abs(up) * half).sum(axis=1)).max())

@@ -224,8 +224,9 @@ class World:
             for view in self.settings.views:
                 picture = lens.picture(self.data, view.camera, view.width, view.height)
                 images[view.camera] = stage.randomiser.look(episode.draw, picture, episode.image_rng)
-        privileged = stage.truth.vector(self.data, self.elapsed) if self.settings.privileged else None
-        return Observation(images, np.concatenate(parts).astype(np.float32), episode.instruction, privileged)
+        state = _finite(np.concatenate(parts).astype(np.float32))
+        privileged = _finite(stage.truth.vector(self.data, self.elapsed)) if self.settings.privileged else None
+        return Observation(images, state, episode.instruction, privileged)
 
     def picture(self, camera: str = "preview", width: int = 480, height: int = 360) -> Image:
         """Return what a spectator sees: with shadows, and without what the domain's lens and sensor would do to it.
@@ -380,6 +381,11 @@ class World:
         held = np.append(episode.target.joints, stage.recipe.gripper_ctrl(episode.target.gripper))
         delay = round(episode.draw.latency / (PART * model.opt.timestep))
         episode.pending = deque([held] * delay)
+
+
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put 0 for what is no number in an invalid episode: one of those in a batch would spoil it even with weight 0."""
+    return np.nan_to_num(values, nan=0, posinf=0, neginf=0)
 
 
 def _about_z(angle: float) -> Array:

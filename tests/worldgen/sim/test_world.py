@@ -372,6 +372,9 @@ class TestEnds:
         assert np.isfinite(done.reward)
         assert made.data.time > 0  # MuJoCo would start anew by itself, and nobody would know
         assert done.observation.images["policy"].shape == (64, 64, 3)
+        assert done.observation.privileged is not None
+        assert np.isfinite(done.observation.privileged).all()
+        assert np.isfinite(done.observation.state).all()
         summary = made.summary()
         assert (summary["scene"], summary["seed"], summary["steps"]) == (made.stage.scene.name, 0, 1)
         with pytest.raises(ActionError, match="over \\(invalid\\)"):
