@@ -41,9 +41,10 @@ opengl:
 		elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$packages >/dev/null; \
 		else echo "No OpenGL library for headless drawing was found. Run: sudo apt-get install $$packages"; exit 1; fi; fi
 
-demo: setup  ## Make a library of 20 scenes from one sentence, check it, and write its gallery page
+demo: setup  ## Make a library of 20 scenes from one sentence, check it, film an expert in it, and write its gallery page
 	$(BIN)/worldgen make "$(SENTENCE)" --count $(COUNT) --out $(OUT) --workers $(WORKERS)
-	$(BIN)/worldgen check $(OUT)
+	$(BIN)/worldgen check $(OUT) --workers $(WORKERS)
+	$(BIN)/worldgen play $(OUT) --video $(OUT)/../expert.mp4
 	$(BIN)/worldgen gallery $(OUT)
 
 test: setup  ## Run the tests, without the slow ones

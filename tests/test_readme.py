@@ -59,9 +59,14 @@ def test_a_link_leads_somewhere(link: str) -> None:
 
 
 def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = (block for language, block in BLOCKS if language == "python")
-    name = library.index().scenes[0]
-    exec(code.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), {})
-    said, goals = capsys.readouterr().out.splitlines()
+    blocks = [block for language, block in BLOCKS if language == "python"]
+    assert len(blocks) == 3
+    name, known = library.index().scenes[0], {}
+    for block in blocks:  # each goes on from those before it
+        exec(block.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), known)
+    said, goals, seen, played, many = capsys.readouterr().out.splitlines()
     assert library.scene(name).record.spec.task.instruction in said
     assert goals.startswith("False [0.")
+    assert "(64, 64, 3)" in seen
+    assert played == "success 1.0"
+    assert many.startswith("(8, 64, 64, 3)")

@@ -6,6 +6,7 @@ body `table`, and every body of the arm starts with `robot/`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -18,6 +19,8 @@ from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGo
 ROBOT = "robot/"
 _FAR = 0.3
 """Distance at which progress is 0 [m]."""
+_BEYOND, _OVER = 0.01, 0.005
+"""How far beyond the edge of a support's top, or of a free space, the middle of what is on or in it may be [m]."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class GoalCheck:
             self.site = self._id(mujoco.mjtObj.mjOBJ_SITE, f"{goal.region}/top")
         elif isinstance(goal, OpenGoal | ClosedGoal):
             self.joint = self._jointed(goal.target)
+        self._half: list[float] = model.site_size[self.site].tolist() if hasattr(self, "site") else []
         self._target_half_height = self._half_height(goal.target)
         self._target_geoms = self._geoms(self.target)
         self.start_height = self._height_at_home()
@@ -126,28 +130,25 @@ class GoalCheck:
         """Return the object that each body belongs to: its ancestor just below the world."""
         return self._root[bodies]
 
-    def _local(self, data: mujoco.MjData) -> NDArray[np.float64]:
+    def _local(self, data: mujoco.MjData) -> list[float]:
         """Return the target's middle in the frame of the goal's site [m]."""
-        return data.site_xmat[self.site].reshape(3, 3).T @ (self.centre(data) - data.site_xpos[self.site])
+        away = self.centre(data) - data.site_xpos[self.site]
+        local: list[float] = (away @ data.site_xmat[self.site].reshape(3, 3)).tolist()
+        return local
 
     def _on(self, data: mujoco.MjData) -> tuple[float, bool]:
-        local = self._local(data)
-        gap = float(np.linalg.norm([*local[:2], local[2] - self._target_half_height]))
-        above = local[2] > 0 and (np.abs(local[:2]) <= self._reach()).all()
-        return 1 - gap / _FAR, bool(above)
-
-    def _reach(self) -> NDArray[np.float64]:
-        """Return how far from the middle of the top a target's middle may stand and still be on it [m]."""
-        return self.model.site_size[self.site][:2] + 0.01
+        x, y, z = self._local(data)
+        half = self._half
+        above = z > 0 and abs(x) <= half[0] + _BEYOND and abs(y) <= half[1] + _BEYOND
+        return 1 - math.hypot(x, y, z - self._target_half_height) / _FAR, above
 
     def _in(self, data: mujoco.MjData) -> tuple[float, bool]:
-        local = self._local(data)
-        half = self.model.site_size[self.site]
+        x, y, z = self._local(data)
+        half = self._half
         # Its lowest point must be in the lower half of the free space: what lies across the rim is not inside.
-        sunk = local[2] > -half[2] and self._lowest(data) <= data.site_xpos[self.site][2]
-        inside = (np.abs(local[:2]) <= half[:2] + 0.005).all() and sunk
-        gap = float(np.linalg.norm([*local[:2], local[2] + half[2] - self._target_half_height]))  # to its floor
-        return 1 - gap / _FAR, bool(inside)
+        inside = abs(x) <= half[0] + _OVER and abs(y) <= half[1] + _OVER and z > -half[2]
+        inside = inside and self._lowest(data) <= data.site_xpos[self.site, 2]
+        return 1 - math.hypot(x, y, z + half[2] - self._target_half_height) / _FAR, inside  # to its floor
 
     def _near(self, data: mujoco.MjData) -> tuple[float, bool]:
         assert isinstance(self.goal, NearGoal)
@@ -191,10 +192,8 @@ class GoalCheck:
         return bool(len(others)) and bool(self._robot[others].all())
 
     def _pushed(self, data: mujoco.MjData) -> tuple[float, bool]:
-        local = self._local(data)
-        half = self.model.site_size[self.site]
-        outside = float(np.linalg.norm(local[:2] / half[:2]))
-        return 1 - float(np.linalg.norm(local[:2])) / _FAR, outside <= 1
+        x, y, _ = self._local(data)
+        return 1 - math.hypot(x, y) / _FAR, math.hypot(x / self._half[0], y / self._half[1]) <= 1
 
     def _opening(self, data: mujoco.MjData) -> float:
         low, high = self.model.jnt_range[self.joint]

@@ -333,7 +333,9 @@ def open_scenes(path: Path, split: str | None = None, count: int | None = None) 
     """
     if path.name in ("scene.xml", "scene.json") or (path / "scene.json").exists():
         return [open_scene(path)]
-    found = []
+    if count is not None and count < 1:
+        raise LibraryError(f"count {count} must be at least 1.")
+    found: list[Scene] = []
     for scene in SceneLibrary.open(path).scenes(split):
         if count is not None and len(found) >= count:
             break

@@ -12,14 +12,20 @@ from typing import Literal
 import numpy as np
 
 from .camera import Camera, Image
+from .errors import WorldsError
 from .library import Scene
 from .render import write_film
 from .sim import domains
 from .sim.expert import Expert, Noise
-from .sim.stage import PART, Settings, Stage
-from .sim.world import World
+from .sim.stage import PART, Settings, Stage, require_camera
+from .sim.vetting import require_whole
+from .sim.world import MAX_SEED, World
 
 Policy = Literal["expert", "random"]
+MAX_FILMS = 64
+"""Episodes side by side in one film: each keeps its scene in memory."""
+MAX_NOISE = 0.05
+"""Largest standard deviation of mistakes [m]."""
 EVERY = 2
 """Of the looks that a world offers, every so many become a picture of a film."""
 _EDGE = 3
@@ -75,11 +81,15 @@ def play(
         progress: Told of each episode that is over.
 
     Raises:
-        SceneError: When a scene cannot be opened.
+        SceneError: When a scene was changed since it was made, is not safe, or cannot be compiled.
+        WorldsError: When a number makes no sense.
         DomainError: When there is no such domain.
         RenderError: When the film cannot be drawn or written.
     """
+    _require(seed, episodes, noise, len(scenes) * episodes if video else 0)
     settings = Settings(domains.load(domain, deployment=True), views=())
+    for scene in scenes:
+        require_whole(scene.folder)
     starts = [(scene, seed + index) for scene in scenes for index in range(episodes)]
     found: list[Played] = []
 
@@ -101,6 +111,18 @@ def play(
         rate = 1 / (EVERY * PART * _timestep(starts[0][0]))
         write_film(video, shape, _grid(films, columns, size), rate)
     return sorted(found, key=lambda played: (played.scene, played.seed))
+
+
+def _require(seed: int, episodes: int, noise: float, films: int) -> None:
+    """Refuse numbers that make no sense."""
+    for name, value, low, high in (
+        ("seed", seed, 0, MAX_SEED),
+        ("episodes", episodes, 1, 10_000),
+        ("noise", noise, 0, MAX_NOISE),
+        ("episodes in one film", films, 0, MAX_FILMS),
+    ):
+        if not low <= value <= high:
+            raise WorldsError(f"{name} {value:g} is outside [{low}, {high:g}].")
 
 
 def _timestep(scene: Scene) -> float:
@@ -152,6 +174,7 @@ class _Player:
 def _film(player: _Player, camera: str, size: tuple[int, int], done: Callable[[Played], None]) -> Iterator[Image]:
     """Yield the pictures of one episode, framed by its outcome at the end."""
     world = player.world
+    require_camera(world.model, camera)
     with Camera(world.model, size) as lens:
         picture = np.zeros((size[1], size[0], 3), np.uint8)
         for picture in player.frames(lambda: lens.picture(world.data, camera, *size, shadows=True)):

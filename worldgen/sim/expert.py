@@ -16,6 +16,7 @@ from ..goals import GoalCheck
 from ..kinematics import down, rotation_about, turn_between
 from ..robots import Array
 from ..spec import ClosedGoal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal, goal_names
+from .control import Target
 from .grasps import Carried, Grasp, Hand, alike
 from .motions import AT, LOOSE, SHUT, Motions, Way
 from .pushes import Pushes
@@ -31,6 +32,12 @@ _TILTS = (0.0, 0.2, 0.3, 0.36, 0.42, 0.5, 0.58, 0.7, 0.9, 1.1)
 """How far the hand leans back to reach under what hangs over a handle [rad]."""
 _STALE = 0.012
 """How far an object may move before its grasp is looked for anew [m]."""
+_STUCK = 0.2
+"""Share of the way asked for below which the arm counts as stuck."""
+_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])
+"""What moving and turning count for when that is measured [m/m], [m/rad]."""
+_RETREAT = 2
+"""Calls for which a stuck arm goes back towards home."""
 _FALLEN = -0.02
 """Height of an object's origin below which it has left the table [m]."""
 
@@ -59,6 +66,10 @@ class _Memory:
     """Of what is held: name, tool point and rotation to let go at, offset in the hand."""
     patience: int = 0
     """Calls for which nothing new is begun, so that what was let go comes to rest."""
+    asked: tuple[Target, Array] | None = None
+    """Where the arm was told to be before the last actions, and how far these were to move and turn it, (6,) [m], [rad]."""
+    retreat: int = 0
+    """Calls for which the arm goes back towards home."""
     trouble: str = ""
     """The last thing that went wrong."""
 
@@ -78,6 +89,7 @@ class Expert:
         handled = [name for goal in world.stage.goals for name in goal_names(goal.goal)]
         self._motions = Motions(world.stage, self.hand, [name for name in handled if name in world.stage.free])
         self._pushes = Pushes(self._motions)
+        self._home = world.stage.controller.at(world.stage.recipe.home, 1.0)
         self.reset(seed)
 
     def reset(self, seed: int = 0) -> None:
@@ -94,13 +106,30 @@ class Expert:
         count = count or self.world.settings.chunk
         self._data, self._target = self.world.data, self.world.target
         self._motions.look(self._data, self._target)
-        actions = self._motions.follow(self._plan(), count)
+        actions = self._motions.follow(self._retreat() or self._plan(), count)
+        self._memory.asked = self._target, actions[:, :6].sum(axis=0)
         if self.noise.move or self.noise.turn:
             spread = np.repeat([self.noise.move, self.noise.turn], 3)
             actions[:, :6] += self._rng.normal(0, 1, (count, 6)) * spread
         return actions
 
     # --- what to do ---------------------------------------------------------------------------------------------------------
+
+    def _retreat(self) -> list[Way]:
+        """Return the way towards home where joint limits keep the arm from going on; else nothing."""
+        memory, target = self._memory, self._target
+        if memory.asked and not memory.retreat and (goal := self._open_goal()):
+            before, asked = memory.asked
+            moved = np.array([*(target.position - before.position), *turn_between(target.rotation, before.rotation)])
+            wanted = float(np.abs(asked) @ _WEIGHTS)
+            if wanted > 0.02 and float(np.abs(moved) @ _WEIGHTS) < _STUCK * wanted:
+                self._missed(goal)
+                memory.trouble = f"the arm got stuck on its way to '{goal.goal.target}'"
+                memory.retreat = _RETREAT
+        if not memory.retreat:
+            return []
+        memory.retreat -= 1
+        return [Way(self._home.position, self._home.rotation, target.gripper)]
 
     def _plan(self) -> list[Way]:
         """Return the way from here to the first goal that does not hold."""

@@ -25,7 +25,7 @@ _ROOM = 0.012
 """How much wider than the object the fingers open where neighbours stand close, to each side [m]."""
 _YAWS = np.arange(16) * np.pi / 16
 """Directions in which the fingers may close, off the y axis [rad]."""
-_TRIES, _LEANING, _BEYOND = 30, 8, 6
+_TRIES, _LEANING, _BEYOND = 60, 8, 6
 """Candidates that are tried with the arm: straight down, leaning, and how many may be out of reach before the rest count as such."""
 _LEANS = (0.35, -0.35, 0.6)
 """Tilts of the hand, away from the base positive, for what cannot be taken from above [rad]."""
@@ -266,23 +266,27 @@ class Hand:
         low, high = float(points[:, 2].min()), float(points[:, 2].max())
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         floor = low + self.tip + 0.002
-        heights = np.unique(
-            np.maximum(floor, [high - 0.004, high - 0.012, high - 0.02, (low + high) / 2, low + 0.35 * (high - low)])
-        )
+        wanted = np.array([high - 0.004, high - 0.012, high - 0.02, (low + high) / 2, low + 0.35 * (high - low)])
+        heights = np.unique(np.maximum(floor, wanted[wanted >= high - 0.045]))
+        heights = heights[np.diff(heights, append=1.0) > 0.003]
+        length = float(np.linalg.norm(np.ptp(points[:, :2], axis=0)))
         found = [
-            each for height in heights[heights >= high - 0.045] for each in self._level(points, middle, height, yaw)
+            each
+            for height in heights
+            for shift in (0.0, 0.2 * length, -0.2 * length)
+            for each in self._level(points, middle, height, yaw, shift)
         ]
         return sorted(found, key=lambda candidate: candidate.cost)
 
-    def _level(self, points: Array, middle: Array, height: float, yaw: float) -> list[_Candidate]:
-        """Return what closing at a height would meet, for each yaw at which it meets something that is not too wide."""
+    def _level(self, points: Array, middle: Array, height: float, yaw: float, shift: float) -> list[_Candidate]:
+        """Return what closing at a height, `shift` off the middle [m], would meet: for each yaw at which that is not too wide."""
         near = points[np.abs(points[:, 2] - height) < PAD]
         if not len(near):
             return []
         closing = np.stack([-np.sin(_YAWS), np.cos(_YAWS)])
         along = np.stack([np.cos(_YAWS), np.sin(_YAWS)])
         across, beside = (near[:, :2] - middle[:2]) @ closing, (near[:, :2] - middle[:2]) @ along
-        centre = (beside.min(axis=0) + beside.max(axis=0)) / 2
+        centre = (beside.min(axis=0) + beside.max(axis=0)) / 2 + shift
         touched = np.abs(beside - centre) < PAD
         low, high = _extent(across, touched)
         width = high - low

@@ -122,10 +122,12 @@ class Pushes:
     def _line(self, goal: GoalCheck, points: Array, centre: Array, direction: Array, length: float) -> _Line:
         """Return the push of an object in a direction, `length` far [m]."""
         hand, height = self._motions.hand, self._height(points)
-        flat = points[:, :2] - centre
+        met = points[np.abs(points[:, 2] - height) < 0.02]  # a cone is narrower where the fingers are
+        flat = (met if len(met) else points)[:, :2] - centre
         across = flat @ np.array([-direction[1], direction[0]])
         reach = hand.breadth if height + hand.palm > float(points[:, 2].max()) else hand.bulk
-        back = float(-(flat[np.abs(across) < 0.03] @ direction).min()) + reach
+        facing = flat[np.abs(across) < 0.03]
+        back = float(-((facing if len(facing) else flat) @ direction).min()) + reach
         fork = min(1.0, 0.6 * float(np.ptp(across)) / self._motions.stage.recipe.gripper.opening)
         behind = np.array([*(centre - direction * (back + _STAND_OFF)), height])
         return _Line(behind, direction, length + _STAND_OFF, fork, goal.target)

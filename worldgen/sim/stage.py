@@ -112,7 +112,7 @@ class Stage:
             views = self.settings.views or (View(),)
             size = max(view.width for view in views), max(view.height for view in views)
             for view in views:
-                _require_camera(self.model, view.camera)
+                require_camera(self.model, view.camera)
             shadows = self.model.vis.quality.shadowsize
             self.model.vis.quality.shadowsize = 0  # these pictures have none, and the map takes 17 MB a scene
             try:
@@ -123,7 +123,7 @@ class Stage:
 
     def film(self, camera: str, width: int, height: int) -> Camera:
         """Return the camera that draws for people, made on first use; it may draw larger than observations are."""
-        _require_camera(self.model, camera)
+        require_camera(self.model, camera)
         had = self._film.size if self._film else (0, 0)
         size = max(had[0], width), max(had[1], height)
         if self._film is None or size != had:
@@ -178,7 +178,8 @@ def _compile(scene: Scene, trusted: bool) -> mujoco.MjModel:
         raise SceneError(f"MuJoCo refuses scene '{scene.name}': {error}") from error
 
 
-def _require_camera(model: mujoco.MjModel, name: str) -> None:
+def require_camera(model: mujoco.MjModel, name: str) -> None:
+    """Raise RenderError when a scene has no such camera."""
     if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name) < 0:
         names = ", ".join(model.camera(index).name for index in range(model.ncam))
         raise RenderError(f"The scene has no camera '{name}'. It has: {names or 'none'}.")
