@@ -79,7 +79,7 @@ class GoalCheck:
         if isinstance(self.goal, OpenGoal | ClosedGoal):
             return True
         if isinstance(self.goal, LiftedGoal):
-            return self._held(data)
+            return self.held(data)
         touches, table, robot = self._contacts(data)
         if isinstance(self.goal, NearGoal | PushedGoal):
             return table
@@ -184,7 +184,7 @@ class GoalCheck:
         height = float(data.xpos[self.target][2]) - self.start_height
         return height / self.goal.height, height >= self.goal.height
 
-    def _held(self, data: mujoco.MjData) -> bool:
+    def held(self, data: mujoco.MjData) -> bool:
         """Return whether the robot and nothing else touches the target."""
         bodies = self.model.geom_bodyid[data.contact.geom[: data.ncon]].reshape(-1, 2)
         others = bodies[:, ::-1][self._top(bodies) == self.target]

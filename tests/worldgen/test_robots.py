@@ -103,7 +103,7 @@ def expected_tool(name: str, joints: Array) -> Array:
 def scene(robot: robots.Robot) -> mujoco.MjSpec:
     """Build a table with a 4 cm, 60 g box in the middle of the workspace, and the arm under "robot/"."""
     spec = mujoco.MjSpec()
-    spec.option.timestep, spec.option.integrator = 0.005, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.timestep, spec.option.integrator = robots.TIMESTEP, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10
     spec.worldbody.add_geom(
         name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 0.1], friction=[0.4, 0.005, 1e-4]

@@ -26,7 +26,7 @@ _SQUEEZE = 2
 """Actions for which the fingers close before they lift."""
 _TURNS = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.57)
 """Turns about the vertical that are tried for putting something down [rad]."""
-_LIFTS = (0.0, 0.01, 0.02, 0.035, 0.05, 0.07)
+_LIFTS = (0.0, 0.015, 0.03, 0.05)
 """Heights above the floor of a container from which something is let go [m]."""
 _TILTS = (0.0, 0.2, 0.3, 0.36, 0.42, 0.5, 0.58, 0.7, 0.9, 1.1)
 """How far the hand leans back to reach under what hangs over a handle [rad]."""
@@ -147,6 +147,8 @@ class Expert:
             return [self._motions.away()]
         if isinstance(goal.goal, OpenGoal | ClosedGoal) and not self._holds(goal) and (way := self._slide(goal)):
             return way
+        if not self._closed() and not isinstance(goal.goal, OpenGoal | ClosedGoal) and goal.held(self._data):
+            return [self._motions.stay(0.0, _SQUEEZE)]  # it hangs on a finger
         if self._closed():
             if self._holds(goal):
                 return self._joint(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
@@ -281,22 +283,33 @@ class Expert:
             return memory.place[1], memory.place[2]
         points = (self._motions.cloud(name) - tool) @ now
         opened = min(1.0, self.stage.truth.opening(data) + 2 * LOOSE)
-        carried = Carried(goal.target, offset, turn)
-        lifts = _LIFTS if isinstance(goal.goal, InGoal) else _LIFTS[:1]
-        for spot, height in self._spots(goal, points):
-            for rotation in self._rotations(goal, points):
-                turned = points @ rotation.T
-                # an object's outline need not be centred on its origin: its middle comes over the spot
-                middle = (turned[:, :2].min(axis=0) + turned[:, :2].max(axis=0)) / 2
-                if not isinstance(goal.goal, InGoal | OnGoal):
-                    middle = (rotation @ offset)[:2]
-                for lift in lifts:
-                    point = np.array([*(spot - middle), height - turned[:, 2].min() + lift])
-                    if self.hand.fits(data, point, rotation, opened, self._target, carried):
-                        memory.place = (name, point, rotation, offset)
-                        return point, rotation
+        for alone in (True, False):
+            carried = Carried(goal.target, offset, turn, alone)
+            for point, rotation in self._drops(goal, points, offset):
+                if self.hand.fits(data, point, rotation, opened, self._target, carried):
+                    memory.place = (name, point, rotation, offset)
+                    return point, rotation
         memory.trouble = f"no free place for '{name}' is within reach"
         return None
+
+    def _drops(self, goal: GoalCheck, points: Array, offset: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield tool points [m] and rotations to let go at, the best first: low ones before high ones.
+
+        Args:
+            goal: Whose target is in the hand.
+            points: Its surface in the tool's frame, (N, 3) [m].
+            offset: Its origin there [m].
+        """
+        spots, rotations = self._spots(goal, points), self._rotations(goal, points)
+        for lift in _LIFTS if isinstance(goal.goal, InGoal) else _LIFTS[:1]:
+            for spot, height in spots:
+                for rotation in rotations:
+                    turned = points @ rotation.T
+                    # an object's outline need not be centred on its origin: its middle comes over the spot
+                    middle = (turned[:, :2].min(axis=0) + turned[:, :2].max(axis=0)) / 2
+                    if not isinstance(goal.goal, InGoal | OnGoal):
+                        middle = (rotation @ offset)[:2]
+                    yield np.array([*(spot - middle), height - turned[:, 2].min() + lift]), rotation
 
     def _rotations(self, goal: GoalCheck, points: Array) -> list[Array]:
         """Return tool rotations to let go with, the best first: long things along long containers, else the smallest turn."""
@@ -315,7 +328,7 @@ class Expert:
         """Return where the middle of what is in the hand may go (x, y) and the height that it stands on [m], the best first."""
         model, data, item = self.stage.model, self._data, goal.goal
         if isinstance(item, NearGoal):
-            return self._beside(goal, points)
+            return self._beside(goal)
         site = data.site_xpos[goal.site]
         half, turn = model.site_size[goal.site], data.site_xmat[goal.site].reshape(3, 3)
         height = site[2] + 0.002
@@ -341,18 +354,19 @@ class Expert:
 
         return sorted(((spot, float(height)) for spot in spots), key=lambda pair: (round(crowded(pair[0]), 3),))
 
-    def _beside(self, goal: GoalCheck, points: Array) -> list[tuple[Array, float]]:
+    def _beside(self, goal: GoalCheck) -> list[tuple[Array, float]]:
         """Return places beside the other object of a `near` goal, those on this side of it first."""
         assert isinstance(goal.goal, NearGoal)
         other = self._motions.cloud(goal.goal.other)[:, :2]
         middle = (other.min(axis=0) + other.max(axis=0)) / 2
         towards = np.arctan2(*(self._data.xpos[goal.target][:2] - middle)[::-1])
-        radius = float(np.linalg.norm(points[:, :2] - points[:, :2].mean(axis=0), axis=1).max())
+        own = self._motions.cloud(goal.goal.target)[:, :2] - self._data.xpos[goal.target][:2]  # kept turned as it is
         found = []
         for angle in towards + np.array([0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.6, -1.6, 2.2, -2.2, 3.1]):
             direction = np.array([np.cos(angle), np.sin(angle)])
             reach = float(((other - middle) @ direction).max())
-            found.append((middle + direction * (reach + radius + 0.4 * goal.goal.distance), 0.003))
+            gap = float((own @ -direction).max()) + 0.4 * goal.goal.distance
+            found.append((middle + direction * (reach + gap), 0.003))
         return found
 
     def _push(self, goal: GoalCheck) -> list[Way] | None:

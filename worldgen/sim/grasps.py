@@ -29,6 +29,10 @@ _TRIES, _LEANING, _BEYOND = 60, 8, 6
 """Candidates that are tried with the arm: straight down, leaning, and how many may be out of reach before the rest count as such."""
 _LEANS = (0.35, -0.35, 0.6)
 """Tilts of the hand, away from the base positive, for what cannot be taken from above [rad]."""
+_OFF_CENTRE = 0.2
+"""How far off its middle an object is taken where something stands beside that, as a share of its length."""
+_DEEP = -0.002
+"""Overlap from which what is carried counts as touching something, where it is only thought to be [m]."""
 _SWING = 2.6
 """Farthest that a joint may have to go [rad]."""
 _MARGIN = 0.02
@@ -57,7 +61,8 @@ def surface_points(model: mujoco.MjModel, body: int, edge: float) -> dict[int, A
         (model.body_rootid[model.geom_bodyid] == model.body_rootid[body]) & (model.geom_contype != 0)
     ):
         solid = _solid(model, int(geom))
-        vertices, _ = trimesh.remesh.subdivide_to_size(solid.vertices, solid.faces, edge, max_iter=20)
+        with np.errstate(all="ignore"):  # flat faces
+            vertices, _ = trimesh.remesh.subdivide_to_size(solid.vertices, solid.faces, edge, max_iter=20)
         found[int(geom)] = np.asarray(vertices, np.float64)
     return found
 
@@ -94,6 +99,8 @@ class Carried:
     """(3,) [m]"""
     turn: Array
     """(3, 3)"""
+    alone: bool = False
+    """Whether it may not touch anything else either."""
 
 
 def yaw_of(rotation: Array) -> float:
@@ -203,8 +210,10 @@ class Hand:
         roots = stage.model.body_rootid[stage.model.geom_bodyid[scratch.contact.geom[: scratch.ncon]]]
         mine = roots == self._arm
         outside = mine.any(axis=1) & ~mine.all(axis=1)
-        outside &= ~(roots == (carried.body if carried else ignored)).any(axis=1)
-        return not outside.any()
+        touched = (roots == (carried.body if carried else ignored)).any(axis=1)
+        if carried and carried.alone and (touched & ~mine.any(axis=1) & (scratch.contact.dist < _DEEP)).any():
+            return False
+        return not (outside & ~touched).any()
 
     def _carry(self, data: mujoco.MjData, position: Array, rotation: Array, carried: Carried) -> None:
         at = self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[carried.body]]
@@ -273,7 +282,7 @@ class Hand:
         found = [
             each
             for height in heights
-            for shift in (0.0, 0.2 * length, -0.2 * length)
+            for shift in (0.0, _OFF_CENTRE * length, -_OFF_CENTRE * length)
             for each in self._level(points, middle, height, yaw, shift)
         ]
         return sorted(found, key=lambda candidate: candidate.cost)
@@ -294,7 +303,14 @@ class Hand:
         upper_low, upper_high = _extent(across, touched & (near[:, 2] > height)[:, None])
         taper = np.where(upper_high >= upper_low, width - (upper_high - upper_low), width)
         nearest = (_YAWS - yaw + np.pi / 2) % np.pi - np.pi / 2  # the gripper is symmetric
-        cost = 4 * taper + 2 * width + abs(height - middle[2]) + 0.01 * np.abs(nearest) + 0.5 * np.abs(centre)
+        cost = (
+            bool(shift)
+            + 4 * taper
+            + 2 * width
+            + abs(height - middle[2])
+            + 0.01 * np.abs(nearest)
+            + 0.5 * np.abs(centre)
+        )
         xy = middle[:2] + (closing * (low + high) / 2 + along * centre).T
         fits = (width >= 0) & (width <= self.stage.recipe.gripper.opening - SLACK)
         return [

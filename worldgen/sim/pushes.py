@@ -19,7 +19,7 @@ _SIDES = (0.0, 0.4, -0.4, 0.8, -0.8)
 """Directions to push in, off the straight line to the goal [rad]."""
 _STAND_OFF = 0.012
 """Gap that is left behind an object when the hand comes down there [m]."""
-_LATERAL, _LEVEL, _TURN = 0.01, 0.008, 0.25
+_LATERAL, _LEVEL, _TURN = 0.01, 0.008, 0.5
 """How far off its line a push goes on, to the side and in height [m], and turned [rad]."""
 _BAR = 0.005
 """Radius of a handle [m]."""
@@ -143,7 +143,7 @@ class Pushes:
         lateral, along = float(near[:2] @ [-direction[1], direction[0]]), float(near[:2] @ direction)
         turned = float(np.linalg.norm(turn_between(rotation, target.rotation)))
         go = Way(line.end, rotation, line.gripper, speed=0.6)
-        if abs(lateral) < _LATERAL and -0.03 < along < 0.03 and abs(near[2]) < _LEVEL and turned < _TURN:
+        if abs(lateral) < _LATERAL and -0.06 < along < 0.03 and abs(near[2]) < _LEVEL and turned < _TURN:
             return [go]
         reached = hand.reach(data, behind, rotation, line.gripper, target)
         if reached is None or not hand.fits(data, line.end, reached, line.gripper, target, None, line.body):

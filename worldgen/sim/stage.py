@@ -20,7 +20,7 @@ from ..goals import ROBOT, GoalCheck
 from ..library import Scene
 from .control import Controller
 from .domains import Domain, Randomiser
-from .merge import merge_drawn
+from .lean import merge_drawn
 from .rewards import Reward, Sparse
 from .truth import Truth
 

@@ -1,7 +1,7 @@
 """The same picture with fewer draw calls: what a body shows in plain colours becomes one mesh with a palette for a texture.
 
-On a CPU a small picture costs about 20 us a draw call and next to nothing a triangle; an arm of 60 shapes is 50 calls too many.
-Fewer geoms also make each time step shorter. Physics is untouched: only geoms that nothing can touch are merged.
+On a CPU a draw call costs as much as some hundred triangles; an arm of 60 shapes is 50 calls too many. Fewer geoms also make each time
+step shorter. Physics is untouched: only geoms that nothing can touch are merged.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ..assets import VISUAL_GROUP
 
 _TEXELS = 4
 """Side of one colour in the palette [px]: filtering never reaches the next one."""
+_SHARP = 0.77
+"""Cosine of the angle from which an edge stays an edge."""
 _SECTIONS = 16
 """Corners of a round shape, as MuJoCo draws it in scenes."""
 _KINDS = frozenset(
@@ -112,11 +114,14 @@ def _part(geom: mujoco.MjsGeom, u: float) -> tuple[NDArray[np.float64], NDArray[
         solid = trimesh.creation.uv_sphere(1.0, count=[_SECTIONS // 2, _SECTIONS])
         solid.apply_scale(np.repeat(size[0], 3) if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size)
     solid.apply_transform(matrix)
+    return solid.triangles.reshape(-1, 3), _normals(solid), u
+
+
+def _normals(solid: trimesh.Trimesh) -> NDArray[np.float64]:
+    """Return a normal for each corner of each triangle: smooth but across sharp edges."""
     flat = np.repeat(solid.face_normals, 3, axis=0)
-    smooth = solid.vertex_normals[solid.faces].reshape(-1, 3)
-    # an edge sharper than 40 degrees stays one
-    normals = np.where((flat * smooth).sum(axis=1, keepdims=True) > 0.77, smooth, flat)
-    return solid.triangles.reshape(-1, 3), normals, u
+    smooth = np.asarray(solid.vertex_normals)[solid.faces].reshape(-1, 3)
+    return np.where((flat * smooth).sum(axis=1, keepdims=True) > _SHARP, smooth, flat)
 
 
 def _add_mesh(
