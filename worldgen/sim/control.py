@@ -19,7 +19,7 @@ from ..robots import Addresses, Array, Robot, addresses
 ACTION = 7
 """Numbers of an action: Δx Δy Δz [m], a rotation vector [rad], gripper (0 closed … 1 open)."""
 _ITERATIONS = 12
-_ENOUGH = np.array([2e-4] * 3 + [1e-3] * 3)
+_ENOUGH = np.array([5e-4] * 3 + [2e-3] * 3)
 """Errors at which the search for joint positions stops [m], [rad]."""
 
 
@@ -152,7 +152,7 @@ class Controller:
 
     def _close(self) -> bool:
         """Return whether the last search ended at its goal."""
-        return bool((np.abs(self._error) < 10 * _ENOUGH).all())
+        return bool((np.abs(self._error) < 4 * _ENOUGH).all())
 
     def _solve(self, position: Array, quaternion: Array, start: Array) -> Array:
         """Return joint positions [rad] that bring the tool to a pose, or near it, from `start`."""

@@ -26,16 +26,26 @@ _SQUEEZE = 2
 """Actions for which the fingers close before they lift."""
 _TURNS = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.57)
 """Turns about the vertical that are tried for putting something down [rad]."""
-_LIFTS = (0.0, 0.015, 0.03, 0.05)
+_FINE_TURNS = np.linspace(-np.pi / 2, np.pi / 2, 25)
+"""The same where walls stand around, among which the best are taken."""
+_SPOTS, _BEST = 9, 3
+"""Places that are tried, and turns where walls stand around."""
+_LIFTS = (0.0, 0.006, 0.015, 0.03, 0.05)
 """Heights above the floor of a container from which something is let go [m]."""
 _TILTS = (0.0, 0.2, 0.3, 0.36, 0.42, 0.5, 0.58, 0.7, 0.9, 1.1)
 """How far the hand leans back to reach under what hangs over a handle [rad]."""
+_ROOMY = 0.1
+"""Distance of joints from their limits at which the way to a handle is sure to succeed [rad]."""
+_ENOUGH = 16
+"""Ways to take a handle among which the best is chosen."""
 _STALE = 0.012
 """How far an object may move before its grasp is looked for anew [m]."""
 _STUCK = 0.2
 """Share of the way asked for below which the arm counts as stuck."""
 _WEIGHTS = np.array([1.0, 1.0, 1.0, 0.15, 0.15, 0.15])
 """What moving and turning count for when that is measured [m/m], [m/rad]."""
+_TRIES = 8
+"""Calls that a grasp may be on the way before another one is looked for."""
 _RETREAT = 2
 """Calls for which a stuck arm goes back towards home."""
 _FALLEN = -0.02
@@ -62,6 +72,8 @@ class _Memory:
     """Target → where everything stood when no grasp was found."""
     failed: dict[str, int] = field(default_factory=dict)
     """Target → grasps that did not hold."""
+    tries: dict[str, int] = field(default_factory=dict)
+    """Target → calls that its grasp has been on the way."""
     place: tuple[str, Array, Array, Array] | None = None
     """Of what is held: name, tool point and rotation to let go at, offset in the hand."""
     patience: int = 0
@@ -111,6 +123,7 @@ class Expert:
         if self.noise.move or self.noise.turn:
             spread = np.repeat([self.noise.move, self.noise.turn], 3)
             actions[:, :6] += self._rng.normal(0, 1, (count, 6)) * spread
+            actions = np.stack([self.stage.controller.clamp(action)[0] for action in actions])
         return actions
 
     # --- what to do ---------------------------------------------------------------------------------------------------------
@@ -151,6 +164,7 @@ class Expert:
             return [self._motions.stay(0.0, _SQUEEZE)]  # it hangs on a finger
         if self._closed():
             if self._holds(goal):
+                memory.tries.pop(name, None)
                 return self._joint(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
             if self._closing():
                 return [self._motions.stay(0.0, 1)]
@@ -194,6 +208,7 @@ class Expert:
         memory, name = self._memory, goal.goal.target
         memory.failed[name] = memory.failed.get(name, 0) + 1
         memory.grasp.pop(name, None)
+        memory.tries.pop(name, None)
         memory.place = None
         memory.trouble = f"the grasp of '{name}' slipped"
 
@@ -201,6 +216,11 @@ class Expert:
 
     def _take(self, grasp: Grasp, goal: GoalCheck) -> list[Way]:
         """Return the way to a grasp, in along the tool's axis, the closing of the fingers, and a little up for what is carried."""
+        name, memory = goal.goal.target, self._memory
+        memory.tries[name] = memory.tries.get(name, 0) + 1
+        if memory.tries[name] > _TRIES:  # joint limits lead it aside again and again
+            self._missed(goal)
+            memory.trouble, memory.retreat = f"the arm does not get to '{name}'", _RETREAT
         end = [
             Way(grasp.position, grasp.rotation, grasp.opened, speed=0.7),
             Way(grasp.position, grasp.rotation, 0.0, wait=_SQUEEZE),
@@ -300,7 +320,8 @@ class Expert:
             points: Its surface in the tool's frame, (N, 3) [m].
             offset: Its origin there [m].
         """
-        spots, rotations = self._spots(goal, points), self._rotations(goal, points)
+        spots, rotations = self._spots(goal, points)[:_SPOTS], self._rotations(goal, points)
+        rotations = rotations[:_BEST] if isinstance(goal.goal, InGoal) else rotations
         for lift in _LIFTS if isinstance(goal.goal, InGoal) else _LIFTS[:1]:
             for spot, height in spots:
                 for rotation in rotations:
@@ -313,15 +334,15 @@ class Expert:
 
     def _rotations(self, goal: GoalCheck, points: Array) -> list[Array]:
         """Return tool rotations to let go with, the best first: long things along long containers, else the smallest turn."""
-        now = self._target.rotation
-        turns = [rotation_about(np.array([0.0, 0.0, 1.0]), angle) @ now for angle in _TURNS]
+        now, up = self._target.rotation, np.array([0.0, 0.0, 1.0])
         if not isinstance(goal.goal, InGoal):
-            return turns
+            return [rotation_about(up, angle) @ now for angle in _TURNS]
         frame, half = self._data.site_xmat[goal.site].reshape(3, 3), self.stage.model.site_size[goal.site]
 
         def overhang(rotation: Array) -> float:
             return float(np.maximum(np.ptp((points @ rotation.T @ frame)[:, :2], axis=0) / 2 - half[:2], 0).sum())
 
+        turns = [rotation_about(up, angle) @ now for angle in sorted(_FINE_TURNS, key=abs)]
         return sorted(turns, key=lambda rotation: round(overhang(rotation), 3))
 
     def _spots(self, goal: GoalCheck, points: Array) -> list[tuple[Array, float]]:
@@ -389,23 +410,26 @@ class Expert:
         everything = data.xpos.copy()
         if (hopeless := memory.hopeless.get(name)) is not None and np.abs(hopeless - everything).max() < _STALE:
             return None
-        found, skip = list[Grasp](), memory.failed.get(name, 0)
+        found, skip = list[tuple[int, Grasp]](), memory.failed.get(name, 0)
         for grasp in self._handle_grasps(goal, site):
             before = grasp.position - 0.04 * grasp.rotation[:, 2]
             reached = self.hand.reach(data, grasp.position, grasp.rotation, grasp.opened, self._target)
             if reached is None or not self.hand.fits(data, before, reached, grasp.opened, self._target):
                 continue
-            found.append(Grasp(grasp.position, reached, grasp.opened))
-            if len(found) > skip and self._pulls(goal, grasp.position, reached):
+            roomy = self.hand.joints(grasp.position, reached, self._target, _ROOMY) is not None
+            grade = roomy + self._pulls(goal, grasp.position, reached)
+            found.append((grade, Grasp(grasp.position, reached, grasp.opened)))
+            if sum(each == 2 for each, _ in found) > skip or len(found) >= _ENOUGH:
                 break
         if not found:
             memory.trouble = f"the handle of '{name}' is out of reach or blocked"
             memory.hopeless[name] = everything
             return None
         if len(found) <= skip:
-            memory.failed[name] = 0
-        memory.grasp[name] = (found[-1], at, np.eye(3))
-        return found[-1]
+            memory.failed[name] = skip = 0
+        best = sorted(found, key=lambda each: -each[0])[skip][1]
+        memory.grasp[name] = (best, at, np.eye(3))
+        return best
 
     def _handle_grasps(self, goal: GoalCheck, site: int) -> Iterator[Grasp]:
         """Yield ways to take a handle, the best first.

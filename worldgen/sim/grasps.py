@@ -60,11 +60,19 @@ def surface_points(model: mujoco.MjModel, body: int, edge: float) -> dict[int, A
     for geom in np.flatnonzero(
         (model.body_rootid[model.geom_bodyid] == model.body_rootid[body]) & (model.geom_contype != 0)
     ):
-        solid = _solid(model, int(geom))
-        with np.errstate(all="ignore"):  # flat faces
-            vertices, _ = trimesh.remesh.subdivide_to_size(solid.vertices, solid.faces, edge, max_iter=20)
-        found[int(geom)] = np.asarray(vertices, np.float64)
+        found[int(geom)] = _spread(np.asarray(_solid(model, int(geom)).triangles, np.float64), edge)
     return found
+
+
+def _spread(triangles: Array, edge: float) -> Array:
+    """Return points on triangles (T, 3, 3), corners and all, at most `edge` apart [m]."""
+    sides = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(axis=1)
+    parts, found = np.maximum(np.ceil(sides / edge), 1).astype(int), []
+    for count in np.unique(parts):
+        steps = np.arange(count + 1)
+        shares = np.array([(a, b, count - a - b) for a in steps for b in steps[: count + 1 - a]]) / count
+        found.append((shares @ triangles[parts == count]).reshape(-1, 3))
+    return np.unique(np.concatenate(found).round(5), axis=0)
 
 
 def world_points(points: dict[int, Array], data: mujoco.MjData) -> Array:
@@ -118,7 +126,7 @@ class Hand:
         model, arm = stage.model, stage.controller.model
         self._arm = model.body_rootid[model.site_bodyid[stage.at.tool]]
         limits = np.array([arm.joint(name).range for name in stage.recipe.joints])
-        self._low, self._high = limits[:, 0] + _MARGIN, limits[:, 1] - _MARGIN
+        self._low, self._high = limits[:, 0], limits[:, 1]
         fingers = [model.jnt_bodyid[model.joint("robot/" + name).id] for name in stage.recipe.gripper.joints]
         hand = [model.body_parentid[body] for body in fingers]
         corners = self._corners(fingers)
@@ -138,10 +146,10 @@ class Hand:
         corners = world_points({int(geom): np.asarray(_solid(model, int(geom)).vertices) for geom in geoms}, data)
         return np.asarray((corners - tool) @ rotation)
 
-    def joints(self, position: Array, rotation: Array, start: Target) -> Array | None:
-        """Return arm joint positions [rad] that put the tool at a pose [m], (3, 3), well within their limits, or None."""
+    def joints(self, position: Array, rotation: Array, start: Target, margin: float = _MARGIN) -> Array | None:
+        """Return arm joint positions [rad] that put the tool at a pose [m], (3, 3), `margin` within their limits, or None."""
         found = self._solve(position, rotation, start.joints)
-        if found is None or (found < self._low).any() or (found > self._high).any():
+        if found is None or (found < self._low + margin).any() or (found > self._high - margin).any():
             return None
         # The hand turns the shorter way round. Joints that would have to go the other way end at a limit.
         return found if np.abs(found - start.joints).max() < _SWING else None

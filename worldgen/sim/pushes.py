@@ -21,6 +21,8 @@ _STAND_OFF = 0.012
 """Gap that is left behind an object when the hand comes down there [m]."""
 _LATERAL, _LEVEL, _TURN = 0.01, 0.008, 0.5
 """How far off its line a push goes on, to the side and in height [m], and turned [rad]."""
+_BEFORE = 0.06
+"""How far from its start, before or after, a push goes on [m]."""
 _BAR = 0.005
 """Radius of a handle [m]."""
 
@@ -142,9 +144,9 @@ class Pushes:
         near = target.position - behind
         lateral, along = float(near[:2] @ [-direction[1], direction[0]]), float(near[:2] @ direction)
         turned = float(np.linalg.norm(turn_between(rotation, target.rotation)))
-        go = Way(line.end, rotation, line.gripper, speed=0.6)
-        if abs(lateral) < _LATERAL and -0.06 < along < 0.03 and abs(near[2]) < _LEVEL and turned < _TURN:
-            return [go]
+        if abs(lateral) < _LATERAL and abs(along) < _BEFORE and abs(near[2]) < _LEVEL and turned < _TURN:
+            further = max(along - _STAND_OFF, 0.0) * direction  # a slanting side was met later than thought
+            return [Way(line.end + [*further, 0.0], rotation, line.gripper, speed=0.6)]
         reached = hand.reach(data, behind, rotation, line.gripper, target)
         if reached is None or not hand.fits(data, line.end, reached, line.gripper, target, None, line.body):
             return None

@@ -54,7 +54,7 @@ class Truth:
 
     def done(self, data: mujoco.MjData) -> bool:
         """Return whether all goals hold."""
-        return all(self.progress(data, goal).done for goal in self.goals)
+        return all(goal.fits(data) and self.progress(data, goal).done for goal in self.goals)
 
     def tool(self, data: mujoco.MjData) -> tuple[Array, Array]:
         """Return the tool point (3,) [m] and its rotation (3, 3)."""

@@ -122,13 +122,17 @@ class Slots:
         An error in one slot leaves the others alone. `beat` is called after each slot.
         """
         reply = Reply()
-        for slot, arguments in jobs.items():
-            try:
-                self._commands[command](slot, reply, *arguments)
-            except WorldgenError as error:
-                self._places.pop(slot, None)
-                reply.errors[slot] = type(error).__name__, str(error)
-            beat()
+        # Worlds are looked at after all have moved: drawing one after the other finds its code and data in the processor's caches.
+        for work in (self._commands[command], self._look) if command == "step" else (self._commands[command],):
+            for slot, arguments in jobs.items():
+                if slot in reply.errors:
+                    continue
+                try:
+                    work(slot, reply, *arguments)
+                except WorldgenError as error:
+                    self._places.pop(slot, None)
+                    reply.errors[slot] = type(error).__name__, str(error)
+                beat()
         return reply
 
     def close(self) -> None:
@@ -146,11 +150,12 @@ class Slots:
 
     def _step(self, slot: int, reply: Reply, count: int) -> None:
         board = self.board
-        transition = self._played(slot).world.step(board.chunks[slot, :count])
-        self._write(slot, transition.observation)
-        board.reward[slot], board.steps[slot] = transition.reward, transition.steps
-        board.clamped[slot] = transition.clamped
+        done = self._played(slot).world.execute(board.chunks[slot, :count])
+        board.reward[slot], board.steps[slot], board.clamped[slot] = done.reward, done.steps, done.clamped
         self._close_round(slot, reply)
+
+    def _look(self, slot: int, reply: Reply, count: int) -> None:
+        self._write(slot, self._played(slot).world.observe())
 
     def _advise(self, slot: int, reply: Reply) -> None:
         self.board.advice[slot] = self._ask(self._played(slot))

@@ -10,7 +10,7 @@ import copy
 import math
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,6 +71,16 @@ class Transition:
     """Actions executed; fewer than given when the episode ended within the chunk."""
     clamped: int
     """Actions that went beyond the recipe's limits and were shortened."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a chunk led to, before anybody looks; see `Transition`."""
+
+    reward: float
+    end: End
+    steps: int
+    clamped: int
 
 
 @dataclass
@@ -181,7 +191,12 @@ class World:
         return self.observe()
 
     def step(self, chunk: ArrayLike, watch: Callable[[], None] | None = None) -> Transition:
-        """Execute the actions of a chunk until the episode ends, then look once.
+        """Execute the actions of a chunk until the episode ends, then look once: `execute` and `observe`."""
+        done = self.execute(chunk, watch)
+        return Transition(self.observe(), done.reward, done.end, done.steps, done.clamped)
+
+    def execute(self, chunk: ArrayLike, watch: Callable[[], None] | None = None) -> Executed:
+        """Execute the actions of a chunk until the episode ends.
 
         Args:
             chunk: (n, 7) actions, 1 ≤ n ≤ `settings.chunk`: Δxyz [m], rotation vector [rad] in the base frame, gripper 0 … 1.
@@ -199,15 +214,18 @@ class World:
         if episode.end:
             raise ActionError(f"This episode is over ({episode.end}). Reset the world first.")
         ready = [self.stage.controller.clamp(action) for action in actions]
+        # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
+        planned = self._planned(episode, [action for action, _ in ready])
         self._activate()
         done = 0
-        for action, _ in ready:
-            self._act(episode, action, watch)
+        for target, commands in planned:
+            self._act(episode, target, commands, watch)
             done += 1
             if episode.end:
                 break
-        reward = self._reward(episode)
-        return Transition(self.observe(), reward, episode.end, done, sum(clamped for _, clamped in ready[:done]))
+        if self.data.warning.number.any():
+            episode.end = "invalid"
+        return Executed(self._reward(episode), episode.end, done, sum(clamped for _, clamped in ready[:done]))
 
     def observe(self) -> Observation:
         """Return what a policy sees now. Image noise is drawn anew at each look."""
@@ -285,27 +303,34 @@ class World:
                 self.model.body_pos[body], self.model.body_quat[body] = position, quaternion
             self.stage.active = self
 
-    def _act(self, episode: _Episode, action: Array, watch: Callable[[], None] | None) -> None:
-        """Execute one clamped action and see what came of it."""
-        stage, data = self.stage, self.data
-        controller = stage.controller
-        if any(episode.draw.action_noise):
-            spread = np.repeat(episode.draw.action_noise, 3)
-            action = controller.clamp(action + np.append(episode.action_rng.normal(0, 1, 6) * spread, 0))[0]
-        after = controller.advance(episode.target, action)
-        for command in controller.path(episode.target, after, stage.steps // PART):
-            episode.pending.append(command)
-            now = episode.pending.popleft()
-            data.ctrl[stage.at.actuators], data.ctrl[stage.at.gripper] = now[:-1], now[-1]
-            mujoco.mj_step(self.model, data, PART)
+    def _planned(self, episode: _Episode, actions: Sequence[Array]) -> list[tuple[Target, Array]]:
+        """Return for each clamped action the target that it leads to and the servo commands on the way, (parts, J + 1)."""
+        controller, target, found = self.stage.controller, episode.target, []
+        spread = np.repeat(episode.draw.action_noise, 3)
+        for action in actions:
+            if spread.any():
+                action = controller.clamp(action + np.append(episode.action_rng.normal(0, 1, 6) * spread, 0))[0]
+            after = controller.advance(target, action)
+            found.append((after, controller.path(target, after, self.stage.steps // PART)))
+            target = after
+        return found
+
+    def _act(self, episode: _Episode, target: Target, commands: Array, watch: Callable[[], None] | None) -> None:
+        """Let the time of one action pass and see what came of it."""
+        ctrl, at, pending = self.data.ctrl, self.stage.at, episode.pending
+        for command in commands:
+            pending.append(command)
+            now = pending.popleft()
+            ctrl[at.actuators], ctrl[at.gripper] = now[:-1], now[-1]
+            mujoco.mj_step(self.model, self.data, PART)
             if watch:
                 watch()
-        episode.target = after
+        episode.target = target
         episode.steps += 1
         episode.end = self._verdict(episode)
 
     def _verdict(self, episode: _Episode) -> End:
-        if not self._valid():
+        if not self._finite():
             return "invalid"
         episode.held = episode.held + 1 if self.stage.truth.done(self.data) else 0
         if episode.held > self._hold:
@@ -315,10 +340,14 @@ class World:
             return "fell"
         return "timeout" if episode.steps >= self.limit else ""
 
+    def _finite(self) -> bool:
+        """Return whether all is where it can be and no faster than it can be."""
+        speed, place = self.data.qvel, self.data.qpos  # no sum is below a limit when one of its parts is not a number
+        return bool(speed @ speed < _FAST**2 and place @ place < _FAR**2)
+
     def _valid(self) -> bool:
         """Return whether the physics can be believed."""
-        speed, place = self.data.qvel, self.data.qpos  # no sum is below a limit when one of its parts is not a number
-        return bool(speed @ speed < _FAST**2 and place @ place < _FAR**2) and not self.data.warning.number.any()
+        return self._finite() and not self.data.warning.number.any()
 
     def _reward(self, episode: _Episode) -> float:
         reward = self.settings.reward
