@@ -182,7 +182,7 @@ def _divided(spent: dict[str, float]) -> dict[str, float]:
     return found | {
         "reset": spent["reset"],
         "bare": spent["physics"] + spent["render"],
-        "all": spent["step"] + spent["reset"],
+        "all": sum(spent[part] - spent[f"{part} in reset"] for part in ("execute", "observe")) + spent["reset"],
     }
 
 
@@ -199,8 +199,10 @@ def _timed() -> Iterator[dict[str, float]]:
         (control.Controller, "clamp", "control"),
         (truth.Truth, "done", "goals"),
         (world.World, "reset", "reset"),
-        (world.World, "step", "step"),
+        (world.World, "execute", "execute"),
+        (world.World, "observe", "observe"),
     ]
+    # a worker's own world inherits these
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in targets]
 
     def timed(function: Callable[..., Any], part: str) -> Callable[..., Any]:

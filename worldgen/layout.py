@@ -32,7 +32,7 @@ _SKEW = 0.15
 """Largest turn of a fixture away from facing the robot [rad]."""
 _TURNS = 20
 """Turns tried in the middle of a support that an object hangs over."""
-_CHUNK = 25
+_CHUNK = 5
 """Candidate poses looked at together."""
 _ATTEMPTS = 12
 """Whole layouts tried before giving up: an early object may block a later one."""

@@ -6,34 +6,24 @@ gives the first actions of it; so it goes on from any state, after a slip, a pus
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import mujoco
 import numpy as np
 
 from ..goals import GoalCheck
-from ..kinematics import down, rotation_about, turn_between
+from ..kinematics import down, turn_between
 from ..robots import Array
-from ..spec import ClosedGoal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal, goal_names
+from ..spec import ClosedGoal, LiftedGoal, NearGoal, OpenGoal, PushedGoal, goal_names
 from .control import Target
-from .grasps import Carried, Grasp, Hand, alike
+from .grasps import Carried, Grasp, Hand
+from .handles import Handles
 from .motions import AT, LOOSE, SHUT, Motions, Way
+from .places import Places
 from .pushes import Pushes
 from .world import World
 
 _SQUEEZE = 2
 """Actions for which the fingers close before they lift."""
-_TURNS = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.57)
-"""Turns about the vertical that are tried for putting something down [rad]."""
-_FINE_TURNS = np.linspace(-np.pi / 2, np.pi / 2, 25)
-"""The same where walls stand around, among which the best are taken."""
-_SPOTS, _BEST = 9, 3
-"""Places that are tried, and turns where walls stand around."""
-_LIFTS = (0.0, 0.006, 0.015, 0.03, 0.05)
-"""Heights above the floor of a container from which something is let go [m]."""
-_TILTS = (0.0, 0.2, 0.3, 0.36, 0.42, 0.5, 0.58, 0.7, 0.9, 1.1)
-"""How far the hand leans back to reach under what hangs over a handle [rad]."""
 _ROOMY = 0.1
 """Distance of joints from their limits at which the way to a handle is sure to succeed [rad]."""
 _ENOUGH = 16
@@ -98,9 +88,9 @@ class Expert:
     def __init__(self, world: World, noise: Noise = Noise(), seed: int = 0) -> None:
         self.world, self.stage, self.noise = world, world.stage, noise
         self.hand = Hand(world.stage)
-        handled = [name for goal in world.stage.goals for name in goal_names(goal.goal)]
+        handled = [goal.goal.target for goal in world.stage.goals]
         self._motions = Motions(world.stage, self.hand, [name for name in handled if name in world.stage.free])
-        self._pushes = Pushes(self._motions)
+        self._pushes, self._places, self._handles = Pushes(self._motions), Places(self._motions), Handles(self._motions)
         self._home = world.stage.controller.at(world.stage.recipe.home, 1.0)
         self.reset(seed)
 
@@ -118,7 +108,8 @@ class Expert:
         count = count or self.world.settings.chunk
         self._data, self._target = self.world.data, self.world.target
         self._motions.look(self._data, self._target)
-        actions = self._motions.follow(self._retreat() or self._plan(), count)
+        goal = self._open_goal()
+        actions = self._motions.follow(self._retreat(goal) or self._plan(goal), count)
         self._memory.asked = self._target, actions[:, :6].sum(axis=0)
         if self.noise.move or self.noise.turn:
             spread = np.repeat([self.noise.move, self.noise.turn], 3)
@@ -128,10 +119,10 @@ class Expert:
 
     # --- what to do ---------------------------------------------------------------------------------------------------------
 
-    def _retreat(self) -> list[Way]:
+    def _retreat(self, goal: GoalCheck | None) -> list[Way]:
         """Return the way towards home where joint limits keep the arm from going on; else nothing."""
         memory, target = self._memory, self._target
-        if memory.asked and not memory.retreat and (goal := self._open_goal()):
+        if memory.asked and not memory.retreat and goal:
             before, asked = memory.asked
             moved = np.array([*(target.position - before.position), *turn_between(target.rotation, before.rotation)])
             wanted = float(np.abs(asked) @ _WEIGHTS)
@@ -144,35 +135,38 @@ class Expert:
         memory.retreat -= 1
         return [Way(self._home.position, self._home.rotation, target.gripper)]
 
-    def _plan(self) -> list[Way]:
-        """Return the way from here to the first goal that does not hold."""
+    def _plan(self, goal: GoalCheck | None) -> list[Way]:
+        """Return the way from here to a goal, or to rest where all goals hold."""
         memory = self._memory
-        goal = self._open_goal()
         if memory.patience > 0:
             memory.patience -= 1
             return [self._motions.away()]
         if goal is None:  # what is held up or held open stays so
             held = isinstance(self.stage.goals[-1].goal, LiftedGoal | OpenGoal | ClosedGoal)
             return [] if held else self._motions.leave()
-        name = goal.goal.target
+        name, opens = goal.goal.target, isinstance(goal.goal, OpenGoal | ClosedGoal)
         if self._data.xpos[goal.target][2] < _FALLEN:
             memory.trouble = f"'{name}' fell off the table"
             return [self._motions.away()]
-        if isinstance(goal.goal, OpenGoal | ClosedGoal) and not self._holds(goal) and (way := self._slide(goal)):
+        if self._holds(goal):
+            memory.tries.pop(name, None)
+            return self._joint(goal) if opens else self._carry(goal)
+        if opens and (way := self._slide(goal)):
             return way
-        if not self._closed() and not isinstance(goal.goal, OpenGoal | ClosedGoal) and goal.held(self._data):
-            return [self._motions.stay(0.0, _SQUEEZE)]  # it hangs on a finger
         if self._closed():
-            if self._holds(goal):
-                memory.tries.pop(name, None)
-                return self._joint(goal) if isinstance(goal.goal, OpenGoal | ClosedGoal) else self._carry(goal)
             if self._closing():
                 return [self._motions.stay(0.0, 1)]
             self._missed(goal)
             return self._motions.leave()
-        if isinstance(goal.goal, OpenGoal | ClosedGoal):
+        return self._begin(goal, opens)
+
+    def _begin(self, goal: GoalCheck, opens: bool) -> list[Way]:
+        """Return the way of the open hand to what is to be taken or pushed."""
+        if opens:
             grasp = self._handle(goal)
             return self._take(grasp, goal) if grasp else [self._motions.away()]
+        if goal.held(self._data):  # it hangs on a finger
+            return [self._motions.stay(0.0, _SQUEEZE)]
         if isinstance(goal.goal, PushedGoal) and (way := self._push(goal)):
             return way
         if grasp := self._grasp(goal):
@@ -305,95 +299,17 @@ class Expert:
         opened = min(1.0, self.stage.truth.opening(data) + 2 * LOOSE)
         for alone in (True, False):
             carried = Carried(goal.target, offset, turn, alone)
-            for point, rotation in self._drops(goal, points, offset):
+            for point, rotation in self._places.drops(goal, points, offset):
                 if self.hand.fits(data, point, rotation, opened, self._target, carried):
                     memory.place = (name, point, rotation, offset)
                     return point, rotation
         memory.trouble = f"no free place for '{name}' is within reach"
         return None
 
-    def _drops(self, goal: GoalCheck, points: Array, offset: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield tool points [m] and rotations to let go at, the best first: low ones before high ones.
-
-        Args:
-            goal: Whose target is in the hand.
-            points: Its surface in the tool's frame, (N, 3) [m].
-            offset: Its origin there [m].
-        """
-        spots, rotations = self._spots(goal, points)[:_SPOTS], self._rotations(goal, points)
-        rotations = rotations[:_BEST] if isinstance(goal.goal, InGoal) else rotations
-        for lift in _LIFTS if isinstance(goal.goal, InGoal) else _LIFTS[:1]:
-            for spot, height in spots:
-                for rotation in rotations:
-                    turned = points @ rotation.T
-                    # an object's outline need not be centred on its origin: its middle comes over the spot
-                    middle = (turned[:, :2].min(axis=0) + turned[:, :2].max(axis=0)) / 2
-                    if not isinstance(goal.goal, InGoal | OnGoal):
-                        middle = (rotation @ offset)[:2]
-                    yield np.array([*(spot - middle), height - turned[:, 2].min() + lift]), rotation
-
-    def _rotations(self, goal: GoalCheck, points: Array) -> list[Array]:
-        """Return tool rotations to let go with, the best first: long things along long containers, else the smallest turn."""
-        now, up = self._target.rotation, np.array([0.0, 0.0, 1.0])
-        if not isinstance(goal.goal, InGoal):
-            return [rotation_about(up, angle) @ now for angle in _TURNS]
-        frame, half = self._data.site_xmat[goal.site].reshape(3, 3), self.stage.model.site_size[goal.site]
-
-        def overhang(rotation: Array) -> float:
-            return float(np.maximum(np.ptp((points @ rotation.T @ frame)[:, :2], axis=0) / 2 - half[:2], 0).sum())
-
-        turns = [rotation_about(up, angle) @ now for angle in sorted(_FINE_TURNS, key=abs)]
-        return sorted(turns, key=lambda rotation: round(overhang(rotation), 3))
-
-    def _spots(self, goal: GoalCheck, points: Array) -> list[tuple[Array, float]]:
-        """Return where the middle of what is in the hand may go (x, y) and the height that it stands on [m], the best first."""
-        model, data, item = self.stage.model, self._data, goal.goal
-        if isinstance(item, NearGoal):
-            return self._beside(goal)
-        site = data.site_xpos[goal.site]
-        half, turn = model.site_size[goal.site], data.site_xmat[goal.site].reshape(3, 3)
-        height = site[2] + 0.002
-        if isinstance(item, InGoal):
-            height = site[2] - half[2] + 0.004
-        elif isinstance(item, PushedGoal):
-            height = 0.003
-        others = [
-            self._motions.cloud(name) for name in self.stage.free if name not in (item.target, goal_names(item)[1])
-        ]
-        room = np.concatenate(others)[:, :3] if others else np.zeros((0, 3))
-        room = room[room[:, 2] > height - 0.02]
-        size = np.ptp(points[:, :2], axis=0).min() / 2
-        spread = np.maximum(half[:2] - size, 0) if isinstance(item, InGoal) else half[:2] * 0.6
-        grid = [np.zeros(2)] + [
-            np.array([np.cos(a), np.sin(a)]) * share for share in (0.5, 0.9) for a in np.arange(8) * np.pi / 4
-        ]
-        spots = [site[:2] + turn[:2, :2] @ (spread * cell) for cell in grid]
-
-        def crowded(spot: Array) -> float:
-            gap = np.linalg.norm(room[:, :2] - spot, axis=1).min() - size if len(room) else 1.0
-            return max(0.004 - gap, 0.0)
-
-        return sorted(((spot, float(height)) for spot in spots), key=lambda pair: (round(crowded(pair[0]), 3),))
-
-    def _beside(self, goal: GoalCheck) -> list[tuple[Array, float]]:
-        """Return places beside the other object of a `near` goal, those on this side of it first."""
-        assert isinstance(goal.goal, NearGoal)
-        other = self._motions.cloud(goal.goal.other)[:, :2]
-        middle = (other.min(axis=0) + other.max(axis=0)) / 2
-        towards = np.arctan2(*(self._data.xpos[goal.target][:2] - middle)[::-1])
-        own = self._motions.cloud(goal.goal.target)[:, :2] - self._data.xpos[goal.target][:2]  # kept turned as it is
-        found = []
-        for angle in towards + np.array([0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.6, -1.6, 2.2, -2.2, 3.1]):
-            direction = np.array([np.cos(angle), np.sin(angle)])
-            reach = float(((other - middle) @ direction).max())
-            gap = float((own @ -direction).max()) + 0.4 * goal.goal.distance
-            found.append((middle + direction * (reach + gap), 0.003))
-        return found
-
     def _push(self, goal: GoalCheck) -> list[Way] | None:
         """Return the way that pushes a goal's target to its place; None where there is no room."""
         points = self._motions.cloud(goal.goal.target)
-        way = self._pushes.push(goal, self._spots(goal, points - points.mean(axis=0))[0][0])
+        way = self._pushes.push(goal, self._places.spots(goal, points - points.mean(axis=0))[0][0])
         if way is None:
             self._memory.trouble = f"no room to push '{goal.goal.target}'"
         return way
@@ -411,13 +327,13 @@ class Expert:
         if (hopeless := memory.hopeless.get(name)) is not None and np.abs(hopeless - everything).max() < _STALE:
             return None
         found, skip = list[tuple[int, Grasp]](), memory.failed.get(name, 0)
-        for grasp in self._handle_grasps(goal, site):
+        for grasp in self._handles.grasps(goal, site):
             before = grasp.position - 0.04 * grasp.rotation[:, 2]
             reached = self.hand.reach(data, grasp.position, grasp.rotation, grasp.opened, self._target)
             if reached is None or not self.hand.fits(data, before, reached, grasp.opened, self._target):
                 continue
             roomy = self.hand.joints(grasp.position, reached, self._target, _ROOMY) is not None
-            grade = roomy + self._pulls(goal, grasp.position, reached)
+            grade = roomy + self._handles.pulls(goal, grasp.position, reached)
             found.append((grade, Grasp(grasp.position, reached, grasp.opened)))
             if sum(each == 2 for each, _ in found) > skip or len(found) >= _ENOUGH:
                 break
@@ -431,56 +347,11 @@ class Expert:
         memory.grasp[name] = (best, at, np.eye(3))
         return best
 
-    def _handle_grasps(self, goal: GoalCheck, site: int) -> Iterator[Grasp]:
-        """Yield ways to take a handle, the best first.
-
-        Beside those that close around the middle: one that straddles the bar, the hand as far before it as it goes. The finger behind
-        the bar then pulls the drawer out as it closes. It suits a hand that is too broad to come near the front.
-        """
-        data, gripper = self._data, self.stage.recipe.gripper
-        frame, at = data.site_xmat[site].reshape(3, 3), data.site_xpos[site].copy()
-        yaw = float(np.arctan2(frame[1, 0], frame[0, 0]) - np.pi / 2)
-        away = data.xpos[goal.target] - at
-        lean = np.cross([0.0, 0.0, -1.0], [*away[:2], 0.0]) / max(float(np.linalg.norm(away[:2])), 1e-6)
-        bar = float(self.stage.model.site_size[site][0])
-        slide = self._slides(goal)
-        for tilt in _TILTS:
-            rotation = rotation_about(lean, tilt) @ down(yaw)
-            if all(self.hand.joints(at, each, self._target) is None for each in alike(rotation, self._target)):
-                continue
-            for room in (0.010, 0.014, 0.006):
-                for beyond in (0.0, -0.005, 0.005, -0.009):
-                    yield Grasp(at + beyond * rotation[:, 2], rotation, min(1.0, (2 * bar + room) / gripper.opening))
-            if slide and isinstance(goal.goal, OpenGoal):
-                for share, gap in ((1.0, 0.004), (1.0, 0.002), (0.7, 0.002)):
-                    shift = share * gripper.opening / 2 - bar - gap
-                    before = -np.sign(rotation[:, 1] @ away) * rotation[:, 1] * shift
-                    for beyond in (-0.002, -0.007):
-                        yield Grasp(at + before + beyond * rotation[:, 2], rotation, share)
-
-    def _pulls(self, goal: GoalCheck, position: Array, rotation: Array) -> bool:
-        """Return whether the arm still reaches a handle where its drawer is far enough open."""
-        if not self._slides(goal):
-            return True
-        pull = self._data.xaxis[goal.joint] * self._travel(goal)
-        return self.hand.joints(position + pull, rotation, self._target) is not None
-
-    def _slides(self, goal: GoalCheck) -> bool:
-        return bool(self.stage.model.jnt_type[goal.joint] == mujoco.mjtJoint.mjJNT_SLIDE)
-
-    def _travel(self, goal: GoalCheck) -> float:
-        """Return how far the joint of what is opened or closed is still to go [m or rad]."""
-        model, joint, item = self.stage.model, goal.joint, goal.goal
-        far = max(model.jnt_range[joint], key=abs)
-        assert isinstance(item, OpenGoal | ClosedGoal)
-        share = min(1.0, item.fraction + 0.08) if isinstance(item, OpenGoal) else max(0.0, item.fraction - 0.1)
-        return float(far * share - self._data.qpos[model.jnt_qposadr[joint]])
-
     def _slide(self, goal: GoalCheck) -> list[Way] | None:
         """Return the way that pushes a drawer in from before its handle, or out from within; None where the hand finds no room."""
-        if not self._slides(goal):
+        if not self._handles.slides(goal):
             return None
-        travel = self._travel(goal)
+        travel = self._handles.travel(goal)
         direction = np.sign(travel) * self._data.xaxis[goal.joint]
         if isinstance(goal.goal, ClosedGoal):
             return self._pushes.shut(goal, direction, abs(travel))
@@ -489,24 +360,6 @@ class Expert:
     def _joint(self, goal: GoalCheck) -> list[Way]:
         """Return the way of a held handle; out of it, where the arm does not reach far enough and there is another."""
         position, rotation = self._target.position, self._target.rotation
-        if isinstance(goal.goal, OpenGoal) and not self._pulls(goal, position, rotation) and self._slide(goal):
+        if isinstance(goal.goal, OpenGoal) and not self._handles.pulls(goal, position, rotation) and self._slide(goal):
             return self._motions.leave()
-        return self._along(goal)
-
-    def _along(self, goal: GoalCheck) -> list[Way]:
-        """Return the way of a held handle to where its joint is to be."""
-        model, data, joint = self.stage.model, self._data, goal.joint
-        travel = self._travel(goal)
-        axis, anchor = data.xaxis[joint], data.xanchor[joint]
-        start, rotation = self._target.position, self._target.rotation
-        stops = []
-        count = 1 if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE else 8
-        for share in np.arange(1, count + 1) / count:
-            move = travel * share
-            if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
-                stops.append(Way(start + axis * move, rotation, 0.0, speed=0.7))
-                continue
-            turn = rotation_about(axis, move)
-            turned = turn @ rotation if abs(axis[2]) > 0.9 else rotation  # a level bar turns between the fingers
-            stops.append(Way(anchor + turn @ (start - anchor), turned, 0.0, speed=0.6))
-        return stops
+        return self._handles.along(goal)

@@ -72,7 +72,9 @@ def _spread(triangles: Array, edge: float) -> Array:
         steps = np.arange(count + 1)
         shares = np.array([(a, b, count - a - b) for a in steps for b in steps[: count + 1 - a]]) / count
         found.append((shares @ triangles[parts == count]).reshape(-1, 3))
-    return np.unique(np.concatenate(found).round(5), axis=0)
+    points = np.concatenate(found)
+    cells = np.round(points * 1e4).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])  # triangles share their edges
+    return points[np.unique(cells, return_index=True)[1]]
 
 
 def world_points(points: dict[int, Array], data: mujoco.MjData) -> Array:

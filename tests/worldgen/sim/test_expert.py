@@ -239,7 +239,8 @@ def test_grasps_are_free_and_fit_the_gripper(pick: World) -> None:
     points = expert._motions.cloud(name)
     first = hand.search(pick.data, points, pick.target)
     second = hand.search(pick.data, points, pick.target, skip=1)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert not np.allclose(first.position, second.position) or not np.allclose(first.rotation, second.rotation)
     assert hand.fits(pick.data, first.position, first.rotation, first.opened, pick.target)
     assert 0 < first.opened <= 1
