@@ -41,7 +41,21 @@ from . import (
 from . import spec as spec_module
 from .errors import AssetError, LayoutError, RenderError, SceneError, StoreError, WorldgenError
 from .library import Rejection, Scene, SceneRecord
-from .sim import control, domains, expert, grasps, stage, truth, world
+from .sim import (
+    control,
+    domains,
+    expert,
+    grasps,
+    handles,
+    lean,
+    motions,
+    places,
+    pushes,
+    rewards,
+    stage,
+    truth,
+    world,
+)
 from .spec import SceneSpec
 from .wire import Split
 
@@ -80,7 +94,7 @@ def code_version() -> str:
     modules = (
         *(assets, camera, checks, files, goals, layout, library, mjcf, paint, render, robots, shapes),
         *(spec_module, vocabulary, sys.modules[__name__], certificate, kinematics),
-        *(control, domains, expert, grasps, stage, truth, world),
+        *(control, domains, expert, grasps, handles, lean, motions, places, pushes, rewards, stage, truth, world),
     )
     folders = [data.path("assets", part) for part in ("vocabulary", "robots", "domains")]
     words = [store.file_digest(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -89,7 +89,8 @@ class Expert:
         self.world, self.stage, self.noise = world, world.stage, noise
         self.hand = Hand(world.stage)
         handled = [goal.goal.target for goal in world.stage.goals]
-        self._motions = Motions(world.stage, self.hand, [name for name in handled if name in world.stage.free])
+        slack = (2 * noise.move, 2 * noise.turn)
+        self._motions = Motions(world.stage, self.hand, [name for name in handled if name in world.stage.free], slack)
         self._pushes, self._places, self._handles = Pushes(self._motions), Places(self._motions), Handles(self._motions)
         self._home = world.stage.controller.at(world.stage.recipe.home, 1.0)
         self.reset(seed)
@@ -106,6 +107,7 @@ class Expert:
     def act(self, count: int | None = None) -> Array:
         """Return the next actions, (count, 7), in the form that `World.step` takes; `settings.chunk` of them by default."""
         count = count or self.world.settings.chunk
+        self.world.activate()
         self._data, self._target = self.world.data, self.world.target
         self._motions.look(self._data, self._target)
         goal = self._open_goal()

@@ -60,10 +60,14 @@ class Motions:
         stage: Where.
         hand: Of the arm in that stage.
         handled: Objects whose surface must be known finely.
+        slack: How much farther off its line [m] and turned [rad] the tool may be: what mistakes on purpose need.
     """
 
-    def __init__(self, stage: Stage, hand: Hand, handled: Sequence[str]) -> None:
+    def __init__(
+        self, stage: Stage, hand: Hand, handled: Sequence[str], slack: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         self.stage, self.hand, self.truth, self._handled = stage, hand, stage.truth, frozenset(handled)
+        self._near, self._turned = AT + slack[0], ANGLE + slack[1]
         self._surfaces: dict[str, dict[int, Array]] = {}
         self._clouds: dict[str, tuple[bytes, Array]] = {}
         self.data: mujoco.MjData
@@ -104,9 +108,9 @@ class Motions:
         gap = position - self.target.position
         along = float(gap @ rotation[:, 2])
         return bool(
-            np.linalg.norm(gap - along * rotation[:, 2]) < AT
-            and along > -AT
-            and np.linalg.norm(turn_between(rotation, self.target.rotation)) < ANGLE
+            np.linalg.norm(gap - along * rotation[:, 2]) < self._near
+            and along > -self._near
+            and np.linalg.norm(turn_between(rotation, self.target.rotation)) < self._turned
         )
 
     def clear(self, position: Array, hang: float | None = None, skip: str = "") -> float:

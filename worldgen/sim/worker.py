@@ -83,10 +83,6 @@ class _World(World):
             self.stage.randomiser.look(episode.draw, blank, episode.image_rng)
         return Observation({}, np.zeros(0, np.float32), episode.instruction)
 
-    def activate(self) -> None:
-        """Write what this world has drawn into the model: the expert computes with the model, not only with the data."""
-        self._activate()
-
 
 @dataclass
 class _Place:
@@ -179,7 +175,6 @@ class Slots:
         return observation
 
     def _ask(self, place: _Place) -> Array:
-        place.world.activate()
         if place.expert is None:
             place.expert = Expert(place.world, seed=place.seed)
         return place.expert.act()

@@ -216,7 +216,7 @@ class World:
         ready = [self.stage.controller.clamp(action) for action in actions]
         # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
         planned = self._planned(episode, [action for action, _ in ready])
-        self._activate()
+        self.activate()
         done = 0
         for target, commands in planned:
             self._act(episode, target, commands, watch)
@@ -230,7 +230,7 @@ class World:
     def observe(self) -> Observation:
         """Return what a policy sees now. Image noise is drawn anew at each look."""
         episode, stage = self._now(), self.stage
-        self._activate()
+        self.activate()
         position, rotation = stage.truth.tool(self.data)
         parts = [tool_pose(position, rotation), np.array([stage.truth.opening(self.data)])]
         if self.settings.joints:
@@ -253,7 +253,7 @@ class World:
             RenderError: When the scene has no such camera, or the machine cannot draw that.
         """
         episode = self._now()
-        self._activate()
+        self.activate()
         self.stage.paint(dict(episode.draw.textures))
         return self.stage.film(camera, width, height).picture(self.data, camera, width, height, shadows=True)
 
@@ -275,6 +275,15 @@ class World:
         mujoco.mj_copyData(self.data, self.model, state.data)
         self.stage.active = None
 
+    def activate(self) -> None:
+        """Write what this world has drawn into the model that it shares; whoever computes with `model` calls this first."""
+        if self.stage.active is not self:
+            episode = self._now()
+            self.stage.randomiser.apply(episode.draw)
+            for body, (position, quaternion) in episode.fixtures.items():
+                self.model.body_pos[body], self.model.body_quat[body] = position, quaternion
+            self.stage.active = self
+
     def summary(self) -> dict[str, Any]:
         """Return what a dump of a broken episode records: start, time, positions and speeds."""
         episode = self._now()
@@ -293,15 +302,6 @@ class World:
         if self._episode is None:
             raise ActionError("This world has no episode yet. Reset it first.")
         return self._episode
-
-    def _activate(self) -> None:
-        """Write what this world has drawn into the model that it shares."""
-        if self.stage.active is not self:
-            episode = self._now()
-            self.stage.randomiser.apply(episode.draw)
-            for body, (position, quaternion) in episode.fixtures.items():
-                self.model.body_pos[body], self.model.body_quat[body] = position, quaternion
-            self.stage.active = self
 
     def _planned(self, episode: _Episode, actions: Sequence[Array]) -> list[tuple[Target, Array]]:
         """Return for each clamped action the target that it leads to and the servo commands on the way, (parts, J + 1)."""
@@ -394,7 +394,7 @@ class World:
                 mujoco.mju_mulQuat(quaternion, turns[name], stage.body_quat[body])
                 episode.fixtures[body] = np.array([*poses[name].pos[:2], stage.body_pos[body][2]]), quaternion
         self.stage.active = None
-        self._activate()  # before the data is reset: a body that cannot move is put into its place only then
+        self.activate()  # before the data is reset: a body that cannot move is put into its place only then
         mujoco.mj_resetDataKeyframe(model, data, stage.home.id)
         for name, body in stage.free.items():
             at = model.jnt_qposadr[model.body_jntadr[body]]
