@@ -24,7 +24,7 @@ from .errors import AssetError
 from .files import obj_text, png
 from .footprint import footprint
 from .robots import TIMESTEP
-from .shapes import Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
+from .shapes import BACKING, TOUCHED, Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
 from .spec import ObjectSpec
 
 BACKENDS = {"procedural": "worldgen.backends.mesh_procedural:make"}
@@ -188,6 +188,8 @@ class Asset(Strict):
 
 CONTACT = {
     "group": COLLISION_GROUP,
+    "contype": TOUCHED,
+    "conaffinity": TOUCHED | BACKING,
     "condim": 4,
     "solref": [2 * TIMESTEP, 1.0],  # twice the time step: MuJoCo clamps what is stiffer
     "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SceneError
+from .shapes import TOUCHED
 from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, PushedGoal
 
 ROBOT = "robot/"
@@ -161,7 +162,7 @@ class GoalCheck:
         return min((mujoco.mj_geomDistance(self.model, data, a, b, limit, None) for a, b in pairs), default=limit)
 
     def _geoms(self, body: int) -> NDArray[np.int64]:
-        return np.flatnonzero((self._root[self.model.geom_bodyid] == body) & (self.model.geom_contype != 0))
+        return np.flatnonzero((self._root[self.model.geom_bodyid] == body) & (self.model.geom_contype & TOUCHED > 0))
 
     def _lowest(self, data: mujoco.MjData) -> float:
         """Return the height of the target's lowest point in the world, by the boxes around its collision geoms [m]."""

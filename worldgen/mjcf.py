@@ -18,8 +18,8 @@ from . import paint, panorama, robots, store, vocabulary
 from .assets import CONTACT, VISUAL_GROUP, Asset, Painted, store_texture
 from .errors import SceneError
 from .layout import Body, Pose, Workspace
-from .shapes import Vector3
-from .spec import Range, SceneSpec
+from .shapes import BACKING, TOUCHED, Vector3
+from .spec import TABLE, Range, SceneSpec, supporter
 
 FLOOR = -0.75
 """Height of the floor [m]; the table top is 0."""
@@ -29,6 +29,8 @@ ROOT = "../.."
 """The library's folder, seen from a scene's."""
 FILL = 0.1
 """Diffuse light from the camera, so that what the key light leaves dark keeps its shape."""
+THIN, DEPTH = 0.025, 0.012
+"""Floors of containers that are lower than the first are backed down to the second below the table [m]."""
 MARGIN = 0.07
 """How far around the arm's workspace clutter stands [m]."""
 
@@ -169,8 +171,32 @@ def build(
     for item in spec.objects:
         pose, asset = poses[item.name], assets[item.name]
         fixed = item.role == "fixture" or not asset.mass
-        asset.add_to(model, item.name, f"assets/{asset.key}", pose.pos, pose.yaw, fixed=fixed)
+        body = asset.add_to(model, item.name, f"assets/{asset.key}", pose.pos, pose.yaw, fixed=fixed)
+        if item.role == "container" and supporter(item.place) == TABLE:
+            _back(body, item.name, asset)
     return model
+
+
+def _back(body: mujoco.MjsBody, name: str, asset: Asset) -> None:
+    """Thicken the floor of what things are put into or on, downwards into the table, for objects alone to feel.
+
+    MuJoCo parts two convex shapes the shorter way: a spoon that is dropped onto a floor of 5 mm may leave it below.
+    """
+    site = asset.sites.get("inside") or asset.sites.get("top")
+    if site is None or site.part:
+        return
+    floor = site.pos[2] - (site.size[2] if "inside" in asset.sites else 0.0)
+    if floor > THIN:
+        return
+    body.add_geom(
+        name=f"{name}/backing",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[site.size[0], site.size[1], (floor + DEPTH) / 2],
+        pos=[site.pos[0], site.pos[1], (floor - DEPTH) / 2],
+        quat=site.quat,
+        friction=[asset.friction, 0.005, 0.0001],
+        **{**CONTACT, "contype": BACKING, "conaffinity": 0},
+    )
 
 
 def _light(model: mujoco.MjSpec, look: Look) -> None:
@@ -226,7 +252,7 @@ def _table(
         contype=0,
         conaffinity=0,
     )
-    contact = {**CONTACT, "mass": 1.0, "rgba": [0.5, 0.5, 0.5, 0.3]}
+    contact = {**CONTACT, "conaffinity": TOUCHED, "mass": 1.0, "rgba": [0.5, 0.5, 0.5, 0.3]}
     table.add_geom(
         name="table/collision",
         type=mujoco.mjtGeom.mjGEOM_BOX,

@@ -24,6 +24,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+TOUCHED, BACKING = 1, 2
+"""Contact bits in a scene: of all that can be touched, and of what only objects feel, the backing of thin floors."""
+
+
 class Geom(Strict):
     """One convex collision geom in the frame of its part."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..kinematics import PoseSolver, down, rotation_about
 from ..robots import Array
+from ..shapes import TOUCHED
 from .control import Target
 from .stage import Stage
 
@@ -58,7 +59,7 @@ def surface_points(model: mujoco.MjModel, body: int, edge: float) -> dict[int, A
     """
     found = {}
     for geom in np.flatnonzero(
-        (model.body_rootid[model.geom_bodyid] == model.body_rootid[body]) & (model.geom_contype != 0)
+        (model.body_rootid[model.geom_bodyid] == model.body_rootid[body]) & (model.geom_contype & TOUCHED > 0)
     ):
         found[int(geom)] = _spread(np.asarray(_solid(model, int(geom)).triangles, np.float64), edge)
     return found
@@ -144,7 +145,7 @@ class Hand:
         mujoco.mj_resetDataKeyframe(model, data, self.stage.home.id)
         mujoco.mj_kinematics(model, data)
         tool, rotation = data.site_xpos[at.tool], data.site_xmat[at.tool].reshape(3, 3)
-        geoms = np.flatnonzero(np.isin(model.geom_bodyid, bodies) & (model.geom_contype != 0))
+        geoms = np.flatnonzero(np.isin(model.geom_bodyid, bodies) & (model.geom_contype & TOUCHED > 0))
         corners = world_points({int(geom): np.asarray(_solid(model, int(geom)).vertices) for geom in geoms}, data)
         return np.asarray((corners - tool) @ rotation)
 

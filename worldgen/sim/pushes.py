@@ -13,6 +13,7 @@ import numpy as np
 from ..goals import GoalCheck
 from ..kinematics import down, turn_between
 from ..robots import Array
+from ..shapes import TOUCHED
 from .motions import Motions, Way
 
 _SIDES = (0.0, 0.4, -0.4, 0.8, -0.8)
@@ -159,7 +160,7 @@ class Pushes:
 
 def _top(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> float:
     """Return the height of the highest point of a body, by the boxes around its collision geoms [m]."""
-    geoms = np.flatnonzero((model.geom_bodyid == body) & (model.geom_contype != 0))
+    geoms = np.flatnonzero((model.geom_bodyid == body) & (model.geom_contype & TOUCHED > 0))
     up = data.geom_xmat[geoms].reshape(-1, 3, 3)[:, 2]
     centre, half = model.geom_aabb[geoms, :3], model.geom_aabb[geoms, 3:]
     return float((data.geom_xpos[geoms, 2] + (up * centre).sum(axis=1) + (np.abs(up) * half).sum(axis=1)).max())

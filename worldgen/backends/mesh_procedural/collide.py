@@ -73,9 +73,18 @@ def chain(path: ArrayLike, radii: ArrayLike, links: int, ground: bool = False) -
 
 
 def feet(path: ArrayLike, half: ArrayLike, at: Sequence[int], height: float) -> list[Geom]:
-    """Return small flat boxes on z = 0 under some points of a path."""
+    """Return small boxes on z = 0 under some points of a path, as high as wide and at least `height` [m]."""
     points, widths = np.asarray(path, float), np.broadcast_to(np.asarray(half, float), (len(np.asarray(path)),))
-    return [foot(float(widths[k]), float(widths[k]), height, float(points[k, 0]), float(points[k, 1])) for k in at]
+    return [
+        foot(
+            float(widths[k]),
+            float(widths[k]),
+            max(height, 2 * float(widths[k])),
+            float(points[k, 0]),
+            float(points[k, 1]),
+        )
+        for k in at
+    ]
 
 
 def wall(
@@ -148,5 +157,9 @@ def raised(geoms: Sequence[Geom], spots: Sequence[tuple[float, float]], half: fl
 
 
 def foot(half_x: float, half_y: float, height: float, x: float = 0.0, y: float = 0.0) -> Geom:
-    """Return a thin flat box on z = 0: what a round thing rests on."""
+    """Return a flat box on z = 0: what a round thing rests on.
+
+    It reaches up into what it carries. A thin one slips through the floor of a bowl that it is dropped into: MuJoCo parts two
+    convex shapes the shorter way, and for two thin ones that may be downwards.
+    """
     return box((x - half_x, y - half_y, 0), (x + half_x, y + half_y, height))

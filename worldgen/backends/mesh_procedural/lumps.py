@@ -47,7 +47,7 @@ def bread(b: Brief) -> Draft:
         slash.rotate((0, 0, lean)).translate((x * (k / (count - 1) - 0.5) * 0.6, 0, z * 0.955)) for k in range(count)
     ]
     collision = [
-        foot(x * 0.36, y * 0.34, 0.004),
+        foot(x * 0.36, y * 0.34, z * 0.4),
         Geom(type="box", size=(x * 0.4, y * 0.42, z * 0.3), pos=(0, 0, z * 0.3 + LIFT)),
         ellipsoid((x / 2, y / 2, z / 2 - LIFT), (0, 0, z / 2 + LIFT)),
     ]
@@ -89,7 +89,7 @@ def duck(b: Brief) -> Draft:
     eyes = [eye.translate(at + (head_r * 0.72, s * head_r * 0.55, head_r * 0.4)) for s in (-1, 1)]
     wing = blob((x * 0.17, 0.004, z * 0.13), b.tile(shade(b.colour, 0.85)), rows=6, segments=12)
     wings = [wing.rotate((0, 12, 0)).translate((-x * 0.1, s * y * 0.46, z * 0.36)) for s in (-1, 1)]
-    collision = [foot(x * 0.2, y * 0.26, 0.004), ellipsoid((x * 0.44, y * 0.47, z * 0.28), (-x * 0.04, 0, z * 0.29))]
+    collision = [foot(x * 0.2, y * 0.26, z * 0.25), ellipsoid((x * 0.44, y * 0.47, z * 0.28), (-x * 0.04, 0, z * 0.29))]
     collision += [Geom(type="sphere", size=(head_r,), pos=(float(at[0]), 0, float(at[2])))]
     duck_body = flatten_base(stack(body, head, bill, *eyes, *wings), z * 0.05)
     return Draft(duck_body, collision, {"grasp": grip((0, 0, z * 0.35), y)})

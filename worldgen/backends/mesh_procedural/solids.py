@@ -22,7 +22,7 @@ def resting(b: Brief, base_x: float, base_y: float, top: float | None = None, sl
     x, y, z = b.size
     height = top or z
     return [
-        foot(base_x, base_y, min(0.004, height * 0.15)),
+        foot(base_x, base_y, height * 0.45),
         ellipsoid((x / 2 * slim, y / 2 * slim, (height - LIFT) / 2), (0, 0, (height + LIFT) / 2)),
     ]
 
@@ -192,7 +192,7 @@ def pear(b: Brief) -> Draft:
 
     body = blob((r, r, h / 2), b.base, shape, (0.72, 1.0), 16).translate((0, 0, h / 2))
     body = flatten_base(body, h * 0.025)
-    collision = [foot(r * 0.4, r * 0.4, 0.004), ellipsoid((r, r, h * 0.33), (0, 0, h * 0.33 + LIFT))]
+    collision = [foot(r * 0.4, r * 0.4, h * 0.3), ellipsoid((r, r, h * 0.33), (0, 0, h * 0.33 + LIFT))]
     collision.append(ellipsoid((r * neck * 1.1, r * neck * 1.1, h * 0.36), (lean * r * 0.3, 0, h * 0.64)))
     hold = grip((0, 0, h * 0.36), y)
     return Draft(stack(body, _stem(b, h * 0.9, z, lean * r * 0.6 + 0.003)), collision, {"grasp": hold})
@@ -218,7 +218,7 @@ def avocado(b: Brief) -> Draft:
     lid = flesh.scale((x, y, 1.0)) ^ rim.translate((0, 0, h * 0.2)).scale((1.0, 1.0, 6.0))
     stone = blob((y * 0.2, y * 0.2, z - h), b.tile((112, 70, 40)), rows=8, segments=16).translate((-x * 0.12, 0, 0))
     body = flatten_base(stack(half, lid, stone), h * 0.05)
-    collision = [foot(x * 0.14, y * 0.18, 0.004), upright(y * 0.2, h * 0.8, z * 0.96, -x * 0.12)]
+    collision = [foot(x * 0.14, y * 0.18, h * 0.4), upright(y * 0.2, h * 0.8, z * 0.96, -x * 0.12)]
     collision.append(ellipsoid((x * 0.42, y * 0.42, (h - LIFT) / 2), (-x * 0.02, 0, (h + LIFT) / 2)))
     return Draft(body, collision, {"grasp": grip((0, 0, h * 0.6), y)})
 
@@ -264,7 +264,7 @@ def eggplant(b: Brief) -> Draft:
     body = flatten_base(stack(body, cap), z * 0.04)
     k = int(radii.argmax())
     collision = [
-        foot(x * 0.14, y * 0.2, 0.004, float(path[k, 0])),
+        foot(x * 0.14, y * 0.2, z * 0.4, float(path[k, 0])),
         ellipsoid((x * 0.3, y * 0.45, z / 2 - LIFT), (float(path[k, 0]) + x * 0.04, 0, z / 2 + LIFT)),
     ]
     tail = Geom(
@@ -292,7 +292,7 @@ def onion(b: Brief) -> Draft:
         [(0, z * 0.8), (r * 0.22, z * 0.8), (r * 0.12, z * 0.97), (r * 0.16, z), (0, z)], b.tile((206, 172, 116)), 10
     )
     collision = [
-        foot(r * 0.4, r * 0.4, 0.004),
+        foot(r * 0.4, r * 0.4, z * 0.35),
         ellipsoid((r, r, z * 0.41), (0, 0, z * 0.41 + LIFT)),
         upright(r * 0.2, z * 0.7, z * 0.97),
     ]

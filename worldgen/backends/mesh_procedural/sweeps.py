@@ -119,7 +119,7 @@ def cucumber(b: Brief) -> Draft:
     path = np.stack([along * x / 2, b.vary(-0.2, 0.2) * fat * along**2, 0 * along + z / 2], 1)
     pale = b.tile(mix(b.colour, (220, 220, 140), 0.45))
     body = tube(path, radii, [pale] * 2 + [b.base] * 8 + [pale] * 2, 14)
-    collision = [*chain(path[1:-1], radii[1:-1] * 0.97 - LIFT, 1, ground=True), foot(x * 0.25, fat * 0.4, 0.003)]
+    collision = [*chain(path[1:-1], radii[1:-1] * 0.97 - LIFT, 1, ground=True), foot(x * 0.25, fat * 0.4, fat * 0.9)]
     return Draft(flatten_base(body, z * 0.05), collision)
 
 

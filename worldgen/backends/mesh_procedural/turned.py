@@ -232,7 +232,7 @@ def teapot(b: Brief) -> Draft:
     )
     spout_mesh = tube(spout, np.linspace(0.3, 0.14, 7) * r, b.base, 10, ends=b.tile(shade(b.colour, 0.4)))
     collision = [
-        foot(r * 0.44, r * 0.44, 0.004),
+        foot(r * 0.44, r * 0.44, rim * 0.3),
         upright(r * 0.75, 0.002, rim * 0.3),
         upright(r * 0.96, rim * 0.25, rim * 0.75),
         upright(r * 0.62, rim * 0.7, z * 0.9),

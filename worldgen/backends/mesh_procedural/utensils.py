@@ -197,7 +197,7 @@ def whisk(b: Brief) -> Draft:
     vertices[:, 2] -= (start - vertices[:, 0]) / shaft * (r - handle_r)  # the end of the handle lies on the ground too
     body = stack(build(vertices, faces, uv), *wires).translate((0, 0, r))
     collision = [
-        foot(balloon * 0.2, r * 0.35, 0.003, start + balloon * 0.55),
+        foot(balloon * 0.2, r * 0.35, r * 0.8, start + balloon * 0.55),
         foot(0.004, handle_r * 0.6, 0.002, -x / 2 + 0.006),
     ]
     collision.append(Geom(type="ellipsoid", size=(balloon * 0.5, r * 0.9, r - LIFT), pos=(start + balloon * 0.5, 0, r)))
