@@ -12,11 +12,13 @@ from . import data, store
 from .assets import Asset
 from .library import Index, Rejected, SceneRecord
 from .robots import RobotRecipe
+from .sim.domains import Domain
 from .spec import SceneSpec
 from .wire import WireScene
 
 RECORDS: dict[str, type[BaseModel]] = {
     "asset.json": Asset,
+    "domain.json": Domain,
     "library.json": Index,
     "rejected.json": Rejected,
     "robot.json": RobotRecipe,
