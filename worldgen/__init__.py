@@ -31,6 +31,10 @@ if os.environ.get("MUJOCO_GL", "").lower().strip() not in _KNOWN:  # MuJoCo woul
     )
     del os.environ["MUJOCO_GL"]
 
+if os.environ.get("MUJOCO_GL", "").lower().strip() == "osmesa" and not ctypes.util.find_library("OSMesa"):
+    print("worldgen: MUJOCO_GL=osmesa is ignored, for libOSMesa is not installed.", file=sys.stderr)
+    del os.environ["MUJOCO_GL"]
+
 # MuJoCo picks its image backend when it is first imported; without a word from the user, take one that needs no display.
 if sys.platform.startswith("linux") and "MUJOCO_GL" not in os.environ:
     for _backend, _library in (("egl", "EGL"), ("osmesa", "OSMesa")):

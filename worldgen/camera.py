@@ -26,8 +26,13 @@ MAX_WIDTH, MAX_HEIGHT = 1280, 960
 _HELP = "Install an OpenGL library for headless drawing (Debian: apt install libegl1 libgl1-mesa-dri; else libosmesa6) or set MUJOCO_GL."
 
 
+_made_by = [0]
+"""The process that made the context; a fork of it inherits the context, but cannot use it."""
+
+
 @cache
 def _new_context() -> Any:
+    _made_by[0] = os.getpid()
     try:
         return _context_class()(MAX_WIDTH, MAX_HEIGHT)
     except (ImportError, AttributeError, RuntimeError, OSError, mujoco.FatalError) as error:
@@ -54,6 +59,11 @@ def _context_class() -> Any:
 def _gl_context() -> Any:
     """Return this process's GL context, made on first use and made current."""
     context = _new_context()
+    if _made_by[0] != os.getpid():  # OpenGL would wait for ever
+        raise RenderError(
+            "This process cannot draw: it was forked from one that had drawn before. Start it with the method 'spawn'; "
+            'gymnasium.make_vec takes vector_kwargs={"context": "spawn"}.'
+        )
     context.make_current()
     return context
 

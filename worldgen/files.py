@@ -53,4 +53,6 @@ def refusal_to_overwrite(path: Path) -> str:
         return f"'{path}' is no ordinary file. Choose another name."
     if path.exists() and path.name in _OWNED:
         return f"'{path}' belongs to a library. Choose another name."
+    if any((folder / "manifest.json").exists() for folder in path.resolve().parents[:2]):
+        return f"'{path}' lies among the files of a library, which are checked. Choose another folder."
     return ""

@@ -11,13 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from .camera import Camera, Image
+from .camera import Image, require_size
 from .errors import WorldsError
 from .library import Scene
 from .render import write_film
 from .sim import domains
 from .sim.expert import Expert, Noise
-from .sim.stage import PART, Settings, Stage, require_camera
+from .sim.stage import PART, Settings, Stage
 from .sim.vetting import require_whole
 from .sim.world import MAX_SEED, World
 
@@ -87,6 +87,8 @@ def play(
         RenderError: When the film cannot be drawn or written.
     """
     _require(seed, episodes, noise, len(scenes) * episodes if video else 0)
+    if video:
+        require_size(*size)
     settings = Settings(domains.load(domain, deployment=True), views=())
     for scene in scenes:
         require_whole(scene.folder)
@@ -174,11 +176,9 @@ class _Player:
 def _film(player: _Player, camera: str, size: tuple[int, int], done: Callable[[Played], None]) -> Iterator[Image]:
     """Yield the pictures of one episode, framed by its outcome at the end."""
     world = player.world
-    require_camera(world.model, camera)
-    with Camera(world.model, size) as lens:
-        picture = np.zeros((size[1], size[0], 3), np.uint8)
-        for picture in player.frames(lambda: lens.picture(world.data, camera, *size, shadows=True)):
-            yield picture
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    for picture in player.frames(lambda: world.picture(camera, *size)):
+        yield picture
     done(player.played())
     colour = _COLOURS.get(world.end, _FAILED)
     framed = np.full_like(picture, colour)

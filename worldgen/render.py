@@ -243,11 +243,16 @@ def _write_mp4(path: Path, size: tuple[int, int], pictures: Iterable[Image], rat
             output_params=plain,
         )
         video.send(None)
+        sent = 0
         try:
             for picture in pictures:
                 video.send(np.ascontiguousarray(picture))
+                sent += 1
         finally:
             video.close()
+        # ffmpeg ends quietly when the disk is full
+        if path.stat().st_size == 0 or imageio_ffmpeg.count_frames_and_secs(str(path))[0] != sent:
+            raise RuntimeError("the file is not whole; is the disk full?")
     except RuntimeError as error:
         raise RenderError(
             f"No video can be written: {error}. Use a GIF, or install ffmpeg and name it in IMAGEIO_FFMPEG_EXE."

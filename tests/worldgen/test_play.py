@@ -43,8 +43,11 @@ def test_it_is_the_same_each_time(library: SceneLibrary) -> None:
     assert [played.seed for played in once] == [3, 4]
 
 
-def test_random_arms_move_but_do_not_solve(library: SceneLibrary) -> None:
-    (played,) = play.play(list(library.scenes())[:1], policy="random")
+def test_random_arms_move_but_do_not_solve(library: SceneLibrary, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    (played,) = play.play(list(library.scenes())[:1], policy="random", video=film, size=(96, 72))
+    pictures = frames(film)
+    assert np.abs(pictures[0].astype(int) - pictures[len(pictures) // 2]).max() > 60
     assert played.end in ("timeout", "fell")
     assert played.trouble == ""
 

@@ -73,7 +73,7 @@ class Controller:
 
     @property
     def high(self) -> Array:
-        """Largest action, (7,)."""
+        """Largest action along each axis, (7,); moves and turns in several at once are limited by their length."""
         return np.concatenate([np.repeat(self._scale, 3), [1.0]])
 
     def at(self, joints: ArrayLike, gripper: float) -> Target:
@@ -126,7 +126,18 @@ class Controller:
             joints = target.joints + (joints - target.joints) / hurry
         elif self._close():
             return Target(position, quaternion, float(action[6]), joints)
-        return self.at(joints, action[6])
+        return self._above(self.at(joints, action[6]), target)
+
+    def _above(self, reached: Target, before: Target) -> Target:
+        """Return a target that is not below the table: the farthest on the joints' way to it, where it is."""
+        if reached.position[2] >= 0:
+            return reached
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            share = (low + high) / 2
+            tried = self.at(before.joints + share * (reached.joints - before.joints), reached.gripper)
+            low, high = (share, high) if tried.position[2] >= 0 else (low, share)
+        return self.at(before.joints + low * (reached.joints - before.joints), reached.gripper)
 
     def path(self, before: Target, after: Target, parts: int) -> Array:
         """Return what to ask of the servos during one action, (parts, J + 1): joints [rad], then the gripper's control.

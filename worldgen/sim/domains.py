@@ -293,6 +293,9 @@ class Draw:
     samples: Mapping[str, float | tuple[float, ...]]
     """All that was drawn, by the path of its range, before limits. `texture.painting`: its number; -1 is the scene's own."""
 
+    def __deepcopy__(self, _: object) -> Draw:
+        return self  # nothing in it changes; a painting must stay the same array
+
 
 class _Stream:
     """Random numbers for one group of a domain; notes in `samples` what it drew."""

@@ -44,7 +44,7 @@ _FALLEN = -0.02
 
 @dataclass(frozen=True)
 class Noise:
-    """Mistakes on purpose, so that demonstrations show how to recover. Actions stay as they would be without."""
+    """Mistakes on purpose, so that demonstrations show how to recover. `Expert.act` returns actions with them, `Expert.meant` without."""
 
     move: float = 0.0
     """Standard deviation of each action's move, each axis [m]."""
@@ -68,8 +68,8 @@ class _Memory:
     """Of what is held: name, tool point and rotation to let go at, offset in the hand."""
     patience: int = 0
     """Calls for which nothing new is begun, so that what was let go comes to rest."""
-    asked: tuple[Target, Array] | None = None
-    """Where the arm was told to be before the last actions, and how far these were to move and turn it, (6,) [m], [rad]."""
+    asked: tuple[Target, Array, Array] | None = None
+    """Where the arm was told to be before the last actions, how far these were to move and turn it, (6,) [m], [rad], and they."""
     retreat: int = 0
     """Calls for which the arm goes back towards home."""
     trouble: str = ""
@@ -98,6 +98,8 @@ class Expert:
     def reset(self, seed: int = 0) -> None:
         """Forget the last episode."""
         self._memory, self._rng = _Memory(), np.random.default_rng(seed)
+        self.meant = np.zeros((0, 7))
+        """The last actions without mistakes, (count, 7): labels for what `act` returned with them."""
 
     @property
     def trouble(self) -> str:
@@ -110,14 +112,25 @@ class Expert:
         self.world.activate()
         self._data, self._target = self.world.data, self.world.target
         self._motions.look(self._data, self._target)
+        memory = self._memory
+        if memory.asked and not self._followed():  # somebody else acts: what did not happen says nothing about the way
+            memory.asked, memory.retreat, memory.patience = None, 0, 0
+            memory.tries.clear()
         goal = self._open_goal()
         actions = self._motions.follow(self._retreat(goal) or self._plan(goal), count)
-        self._memory.asked = self._target, actions[:, :6].sum(axis=0)
+        self.meant = actions.copy()
         if self.noise.move or self.noise.turn:
             spread = np.repeat([self.noise.move, self.noise.turn], 3)
             actions[:, :6] += self._rng.normal(0, 1, (count, 6)) * spread
             actions = np.stack([self.stage.controller.clamp(action)[0] for action in actions])
+        memory.asked = self._target, self.meant[:, :6].sum(axis=0), actions
         return actions
+
+    def _followed(self) -> bool:
+        """Return whether the world has executed what was advised last."""
+        assert self._memory.asked
+        done, asked = self.world.executed, self._memory.asked[2]
+        return done is not None and len(done) <= len(asked) and np.array_equal(done, asked[: len(done)])
 
     # --- what to do ---------------------------------------------------------------------------------------------------------
 
@@ -125,7 +138,7 @@ class Expert:
         """Return the way towards home where joint limits keep the arm from going on; else nothing."""
         memory, target = self._memory, self._target
         if memory.asked and not memory.retreat and goal:
-            before, asked = memory.asked
+            before, asked, _ = memory.asked
             moved = np.array([*(target.position - before.position), *turn_between(target.rotation, before.rotation)])
             wanted = float(np.abs(asked) @ _WEIGHTS)
             if wanted > 0.02 and float(np.abs(moved) @ _WEIGHTS) < _STUCK * wanted:

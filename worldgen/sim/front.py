@@ -27,7 +27,7 @@ from .worker import Event, Jobs, Reply
 from .world import End
 
 STRIKES = 3
-"""Invalid episodes after which a scene is played no more."""
+"""Seeds whose episodes became invalid after which a scene is played no more."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Front:
             dumps.mkdir(parents=True, exist_ok=True)
         self.invalid: Counter[str] = Counter()
         self.quarantined: set[str] = set()
+        self._strikes: dict[str, set[int]] = {}
         self._layout, self._board = layout, board
         self._vetting = Vetting(library, trusted=trusted)
         self._seats: list[Seat | None] = [None] * layout.slots
@@ -250,7 +251,9 @@ class Front:
         scene, seed = seat.start.scene, int(seat.start.seed)
         seat.end = "invalid"
         self.invalid[scene] += 1
-        if self.invalid[scene] >= STRIKES:
+        if "crash" not in summary:  # a worker may die for want of memory: no fault of the scene
+            self._strikes.setdefault(scene, set()).add(seed)
+        if len(self._strikes.get(scene, ())) >= STRIKES:
             self.quarantined.add(scene)
         if self.dumps:
             actions = [action for event in seat.events if event is not None for action in event.tolist()]

@@ -190,13 +190,11 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         name = options.get("scene", drawn[0])
         if name not in self.names:
             raise LibraryError(f"This environment does not play scene {name!r}. It plays: {_some(self.names)}.")
-        self._steps = self._clamped = 0
-        self._over = False
-        stage = self._stage(name)
-        if self._world is None or self._world.stage is not stage:
-            self._world = World(stage)
-        self._seed = options.get("seed", drawn[1])
-        return self._shown(self._world.reset(self._seed)), self._info(self._world)
+        stage, chosen = self._stage(name), options.get("seed", drawn[1])
+        world = self._world if self._world and self._world.stage is stage else World(stage)
+        observation = world.reset(chosen)  # a seed that is none leaves the episode that was under way
+        self._world, self._seed, self._steps, self._clamped, self._over = world, chosen, 0, 0, False
+        return self._shown(observation), self._info(world)
 
     def step(self, action: NDArray[np.floating[Any]]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Execute an action, or a chunk of them until the episode ends.

@@ -32,7 +32,8 @@ class Sparse:
 class Staged:
     """Differences of a potential over reach, grasp, lift and place, and a bonus at success.
 
-    Potential differences do not change which policy is best (Ng, Harada and Russell 1999): a hand that goes to and fro earns nothing.
+    A hand that goes to and fro earns nothing. Undiscounted and paid out at the end, the potential does rank failures: an episode that
+    ends near the goal is worth more than one that ends far from it.
     """
 
     reach: float = 0.2

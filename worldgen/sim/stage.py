@@ -5,9 +5,7 @@ The model is shared too, so a world writes what it has drawn (friction, cameras,
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import mjcf, robots
 from ..camera import Camera
-from ..errors import RenderError, SceneError
+from ..errors import RenderError, SceneError, WorldsError
 from ..goals import ROBOT, GoalCheck
 from ..library import Scene
 from .control import Controller
@@ -24,6 +22,7 @@ from .lean import merge_drawn
 from .rewards import Reward, Sparse
 from .truth import Truth
 
+MAX_CHUNK = 1000
 PART = 5
 """Time steps between two looks at the servos: 40 ms."""
 
@@ -62,9 +61,13 @@ class Stage:
 
     Raises:
         SceneError: When the scene cannot be compiled, or does not fit its record.
+        WorldsError: When the settings make no sense.
     """
 
     def __init__(self, scene: Scene, settings: Settings, *, trusted: bool = False) -> None:
+        mujoco.set_mju_user_warning(_ignore)  # what goes wrong is counted; MuJoCo would write a log where we stand
+        if not 1 <= settings.chunk <= MAX_CHUNK:
+            raise WorldsError(f"chunk {settings.chunk} is outside [1, {MAX_CHUNK}].")
         self.scene, self.settings = scene, settings
         spec = scene.record.spec
         self.model = _compile(scene, trusted)
@@ -104,7 +107,7 @@ class Stage:
         """The world whose draw the model holds."""
         self._lens: Camera | None = None
         self._film: Camera | None = None
-        self._painted: dict[str, Any] = {}
+        self._painted: dict[str, NDArray[np.uint8]] = {}
 
     def lens(self) -> Camera:
         """Return the camera that draws this scene, made on first use."""
@@ -116,7 +119,7 @@ class Stage:
             shadows = self.model.vis.quality.shadowsize
             self.model.vis.quality.shadowsize = 0  # these pictures have none, and the map takes 17 MB a scene
             try:
-                self._lens = _camera(self.model, size)
+                self._lens = Camera(self.model, size)
             finally:
                 self.model.vis.quality.shadowsize = shadows
         return self._lens
@@ -129,42 +132,36 @@ class Stage:
         if self._film is None or size != had:
             if self._film:
                 self._film.close()
-            self._film = _camera(self.model, size)
+            self._film = Camera(self.model, size)
         return self._film
 
     def paint(self, textures: dict[str, NDArray[np.uint8]]) -> None:
         """Show these textures, and the scene's own where none is given."""
-        wanted = {name: id(picture) for name, picture in textures.items()}
-        if wanted == self._painted:
+        changed = [
+            name for name in textures.keys() | self._painted.keys() if textures.get(name) is not self._painted.get(name)
+        ]
+        if not changed:
             return
         lens = self.lens()
-        for name in sorted(wanted.keys() | self._painted.keys()):
-            if wanted.get(name) != self._painted.get(name):
-                lens.repaint(name, textures.get(name))
-                if self._film:  # the lens knows the scene's own; the film may have been made when others were shown
-                    self._film.repaint(name, np.array(self.model.texture(name).data))
-        self._painted = wanted
+        for name in sorted(changed):
+            lens.repaint(name, textures.get(name))
+            if self._film:  # the lens knows the scene's own; the film may have been made when others were shown
+                self._film.repaint(name, np.array(self.model.texture(name).data))
+        self._painted = dict(textures)
 
     def close(self) -> None:
-        """Free what the scene holds on the graphics side."""
+        """Free what the scene holds on the graphics side, and forget the world that acted last."""
+        self.active = None
         if self._lens:
             self.paint({})  # a lens that is made later takes what it finds in the model for the scene's own
             self._lens.close()
-        self._lens = None
+        if self._film:
+            self._film.close()
+        self._lens = self._film = None
 
 
-_drawing: set[int] = set()
-"""Processes that have drawn: this one, or those that it was forked from."""
-
-
-def _camera(model: mujoco.MjModel, size: tuple[int, int]) -> Camera:
-    if _drawing - {os.getpid()}:  # OpenGL would wait for ever
-        raise RenderError(
-            "This process cannot draw: it was forked from one that had drawn before. Start it with the method 'spawn'; "
-            'gymnasium.make_vec takes vector_kwargs={"context": "spawn"}.'
-        )
-    _drawing.add(os.getpid())
-    return Camera(model, size)
+def _ignore(message: str) -> None:
+    pass
 
 
 def _compile(scene: Scene, trusted: bool) -> mujoco.MjModel:
@@ -180,6 +177,6 @@ def _compile(scene: Scene, trusted: bool) -> mujoco.MjModel:
 
 def require_camera(model: mujoco.MjModel, name: str) -> None:
     """Raise RenderError when a scene has no such camera."""
-    if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name) < 0:
+    if not isinstance(name, str) or mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name) < 0:
         names = ", ".join(model.camera(index).name for index in range(model.ncam))
         raise RenderError(f"The scene has no camera '{name}'. It has: {names or 'none'}.")

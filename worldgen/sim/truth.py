@@ -48,8 +48,10 @@ class Truth:
         mujoco.mj_copyData(self._awake, self.model, data)
         flags = self.model.opt.enableflags
         self.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
-        mujoco.mj_fwdPosition(self.model, self._awake)
-        self.model.opt.enableflags = flags
+        try:
+            mujoco.mj_fwdPosition(self.model, self._awake)
+        finally:
+            self.model.opt.enableflags = flags
         return goal(self._awake)
 
     def done(self, data: mujoco.MjData) -> bool:

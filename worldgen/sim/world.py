@@ -12,6 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import mujoco
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..camera import Image
-from ..errors import ActionError, LayoutError, SceneError
+from ..errors import ActionError, SceneError
 from ..layout import Around, Pose, place
 from ..library import Scene
 from ..robots import Array
@@ -35,7 +36,7 @@ MAX_SEED = 2**63 - 1
 _LAYOUTS = 5
 """Layouts tried at a reset before the objects are put where the scene was recorded."""
 _FALLEN = -0.05
-"""Height of the middle of an object that has left the table [m]."""
+"""Height of the base of an object that has left the table [m]."""
 _STRAY = 0.02
 """How far an object may creep while it comes to rest at a reset [m]."""
 _FAST = 200.0
@@ -98,6 +99,8 @@ class _Episode:
     fixtures: dict[int, tuple[Array, Array]] = field(default_factory=dict)
     """Fixed body → position [m] and quaternion."""
     steps: int = 0
+    executed: Array | None = None
+    """The last chunk, as it was given."""
     held: int = 0
     """Control steps for which all goals have held."""
     potential: float = 0.0
@@ -108,7 +111,9 @@ class _Episode:
 class WorldState:
     """A moment of an episode; `World.restore` goes on from it exactly. Lives in the process that made it."""
 
-    scene: str
+    scene: Path
+    """Its folder."""
+    settings: Settings
     episode: _Episode
     data: mujoco.MjData
 
@@ -152,6 +157,11 @@ class World:
     def instruction(self) -> str:
         """What is to be done."""
         return self._now().instruction
+
+    @property
+    def executed(self) -> Array | None:
+        """The last chunk that was executed, (n, 7); None at the start."""
+        return self._now().executed
 
     @property
     def elapsed(self) -> float:
@@ -215,6 +225,7 @@ class World:
             raise ActionError(f"This episode is over ({episode.end}). Reset the world first.")
         ready = [self.stage.controller.clamp(action) for action in actions]
         # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
+        episode.executed = actions.copy()
         planned = self._planned(episode, [action for action, _ in ready])
         self.activate()
         done = 0
@@ -261,16 +272,18 @@ class World:
         """Return this moment, to come back to."""
         data = mujoco.MjData(self.model)
         mujoco.mj_copyData(data, self.model, self.data)  # the compact state leaves out who sleeps
-        return WorldState(self.stage.scene.name, copy.deepcopy(self._now()), data)
+        return WorldState(self.stage.scene.folder, self.settings, copy.deepcopy(self._now()), data)
 
     def restore(self, state: WorldState) -> None:
         """Go back to a moment of an episode of this scene.
 
         Raises:
-            SceneError: When the state is of another scene.
+            SceneError: When the state is of another scene, or of one that was played otherwise.
         """
-        if state.scene != self.stage.scene.name:
-            raise SceneError(f"A state of scene '{state.scene}' does not fit '{self.stage.scene.name}'.")
+        if state.scene != self.stage.scene.folder:
+            raise SceneError(f"A state of scene '{state.scene.name}' does not fit '{self.stage.scene.name}'.")
+        if state.settings != self.settings:
+            raise SceneError(f"A state of scene '{state.scene.name}' that was played with other settings does not fit.")
         self._episode = copy.deepcopy(state.episode)
         mujoco.mj_copyData(self.data, self.model, state.data)
         self.stage.active = None
@@ -361,26 +374,22 @@ class World:
         layout = episode.draw.layout
         seeds: list[int | None] = [None] if layout is None else [*range(layout, layout + _LAYOUTS), None]
         for seed in seeds:
-            poses = self._poses(seed)
-            if poses is None:
-                continue
-            self._put(episode, poses)
+            self._put(episode, self._poses(seed))
             start = self.data.xpos[list(self.stage.free.values())].copy()
             mujoco.mj_step(self.model, self.data, round(SETTLE / self.model.opt.timestep))
             moved = np.abs(self.data.xpos[list(self.stage.free.values())] - start)
             calm = not len(moved) or bool(moved.max() < _STRAY)
             if calm and self._valid() and not self.stage.truth.done(self.data):
                 return
+        episode.end = "invalid"
 
-    def _poses(self, seed: int | None) -> dict[str, Pose] | None:
+    def _poses(self, seed: int | None) -> dict[str, Pose]:
+        """Return a layout near the recorded one; where there is no room for another, or no seed, that itself."""
         stage, shift = self.stage, self.settings.domain.objects
         if seed is None:
             return stage.scene.record.poses
         around = Around(stage.scene.record.poses, shift.xy, shift.yaw)
-        try:
-            return place(stage.scene.record.spec, stage.bodies, stage.workspace, seed, around)
-        except LayoutError:
-            return None
+        return place(stage.scene.record.spec, stage.bodies, stage.workspace, seed, around)
 
     def _put(self, episode: _Episode, poses: dict[str, Pose]) -> None:
         """Put arm and objects where an episode starts: each object turned and moved as it lay when the scene was recorded."""
@@ -408,7 +417,8 @@ class World:
         data.qpos[stage.at.qpos] = data.ctrl[stage.at.actuators] = episode.target.joints
         mujoco.mj_forward(model, data)
         held = np.append(episode.target.joints, stage.recipe.gripper_ctrl(episode.target.gripper))
-        delay = round(episode.draw.latency / (PART * model.opt.timestep))
+        # servos hear every 40 ms: between two such delays one is drawn, so that the mean is the latency
+        delay = int(episode.draw.latency / (PART * model.opt.timestep) + episode.action_rng.random())
         episode.pending = deque([held] * delay)
 
 

@@ -488,11 +488,13 @@ class TestInvalid:
             made = LocalWorlds(library_copy, RICH, 4, dumps=dumps)
         with made as played:
             for count in (1, 2, 3):
-                played.reset(first)
+                played.reset([Start(start.scene, start.seed + count - 1) for start in first])
                 assert played.ends() == ["", "invalid", "", ""]
                 assert played.invalid == {name: count}
             assert played.quarantined == {name}
-            assert {path.name for path in dumps.iterdir()} == {f"{name}-11-{count}.json" for count in (1, 2, 3)}
+            assert {path.name for path in dumps.iterdir()} == {
+                f"{name}-{10 + count}-{count}.json" for count in (1, 2, 3)
+            }
             dump = json.loads((dumps / f"{name}-11-1.json").read_text())
             assert dump["actions"] == []
             assert dump["domain"] == "paper"
