@@ -60,7 +60,7 @@ def test_a_link_leads_somewhere(link: str) -> None:
 
 def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = [block for language, block in BLOCKS if language == "python"]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     name, known = library.index().scenes[0], {}
     for block in blocks:  # each goes on from those before it
         exec(block.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), known)

@@ -47,7 +47,7 @@ def _certify(world: World) -> tuple[Check, ...]:
     played = len(seconds) + len(troubles)
     detail = "" if ok else f"the expert reached the goal in {len(seconds)} of {played} episodes: {_told(troubles)}."
     solved = Check(
-        name="solved", ok=ok, value=len(seconds), limit=SUCCESSES, unit=f"of {EPISODES} episodes", detail=detail
+        name="solved", ok=ok, value=len(seconds), limit=SUCCESSES, unit=f"episodes of {EPISODES}", detail=detail
     )
     if not ok:
         return (solved,)

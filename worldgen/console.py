@@ -116,6 +116,8 @@ def show_checks(rows: Iterable[CheckRow]) -> None:
         cells = [_cell([check for check in row.checks if check.name.startswith(name)]) for name in _COLUMNS.values()]
         table.add_row(row.name, "[green]ok[/]" if row.ok else "[red]FAIL[/]", *cells)
     console = Console()
+    if not console.is_terminal:  # a log has room for all columns
+        console = Console(width=max(console.width, 160))
     console.print(table)
     for row in rows:
         for problem in row.problems:
