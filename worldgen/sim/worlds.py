@@ -50,7 +50,7 @@ class LocalWorlds(Front):
         settings: Settings,
         slots: int,
         *,
-        cache: int = 128,
+        cache: int = 256,
         dumps: Path | None = None,
         trusted: bool = False,
     ) -> None:
@@ -99,7 +99,7 @@ class ProcessWorlds(Front):
         slots: int,
         workers: int | None = None,
         *,
-        cache: int = 128,
+        cache: int = 256,
         patience: float = 60.0,
         dumps: Path | None = None,
         trusted: bool = False,
