@@ -64,9 +64,9 @@ def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]
     name, known = library.index().scenes[0], {}
     for block in blocks:  # each goes on from those before it
         exec(block.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), known)
-    said, goals, seen, played, many = capsys.readouterr().out.splitlines()
+    said, goals, *seen, played, many = capsys.readouterr().out.splitlines()
     assert library.scene(name).record.spec.task.instruction in said
     assert goals.startswith("False [0.")
-    assert "(64, 64, 3)" in seen
+    assert "(64, 64, 3)" in seen[0]
     assert played == "success 1.0"
     assert many.startswith("(8, 64, 64, 3)")
