@@ -30,8 +30,7 @@ EVERY = 2
 """Of the looks that a world offers, every so many become a picture of a film."""
 _EDGE = 3
 """Width of the frame around an episode that is over [px]."""
-_COLOURS = {"success": (60, 170, 80), "": (120, 120, 124)}
-_FAILED = (200, 60, 50)
+_SUCCEEDED, _FAILED = (60, 170, 80), (200, 60, 50)
 _PAUSE = 12
 """Pictures for which a film shows its end."""
 
@@ -92,25 +91,29 @@ def play(
     settings = Settings(domains.load(domain, deployment=True), views=())
     for scene in scenes:
         require_whole(scene.folder)
-    starts = [(scene, seed + index) for scene in scenes for index in range(episodes)]
     found: list[Played] = []
 
     def done(played: Played) -> None:
         found.append(played)
         if progress:
-            progress(len(found), len(starts))
+            progress(len(found), len(scenes) * episodes)
+
+    def players() -> Iterator[_Player]:
+        for scene in scenes:
+            stage = Stage(scene, settings)
+            yield from (_Player(stage, seed + index, policy, noise) for index in range(episodes))
 
     if video is None:
-        for scene, number in starts:
-            player = _Player(scene, number, settings, policy, noise)
+        for player in players():
             for _ in player.frames(None):
                 pass
             done(player.played())
     else:
-        films = [_film(_Player(*start, settings, policy, noise), camera, size, done) for start in starts]
+        filmed = list(players())
+        films = [_film(player, camera, size, done) for player in filmed]
         columns = math.ceil(math.sqrt(len(films)))
         shape = columns * (size[0] + size[0] % 2), math.ceil(len(films) / columns) * (size[1] + size[1] % 2)
-        rate = 1 / (EVERY * PART * _timestep(starts[0][0]))
+        rate = 1 / (EVERY * PART * filmed[0].world.model.opt.timestep)
         write_film(video, shape, _grid(films, columns, size), rate)
     return sorted(found, key=lambda played: (played.scene, played.seed))
 
@@ -127,15 +130,11 @@ def _require(seed: int, episodes: int, noise: float, films: int) -> None:
             raise WorldsError(f"{name} {value:g} is outside [{low}, {high:g}].")
 
 
-def _timestep(scene: Scene) -> float:
-    return float(scene.model().opt.timestep)
-
-
 class _Player:
     """One episode under way."""
 
-    def __init__(self, scene: Scene, seed: int, settings: Settings, policy: Policy, noise: float) -> None:
-        self.world, self.seed = World(Stage(scene, settings)), seed
+    def __init__(self, stage: Stage, seed: int, policy: Policy, noise: float) -> None:
+        self.world, self.seed = World(stage), seed
         self.expert = Expert(self.world, Noise(move=noise, turn=4 * noise), seed) if policy == "expert" else None
         self._rng = np.random.default_rng(seed)
         self._drift = np.zeros(7)
@@ -180,8 +179,7 @@ def _film(player: _Player, camera: str, size: tuple[int, int], done: Callable[[P
     for picture in player.frames(lambda: world.picture(camera, *size)):
         yield picture
     done(player.played())
-    colour = _COLOURS.get(world.end, _FAILED)
-    framed = np.full_like(picture, colour)
+    framed = np.full_like(picture, _SUCCEEDED if world.end == "success" else _FAILED)
     framed[_EDGE:-_EDGE, _EDGE:-_EDGE] = picture[_EDGE:-_EDGE, _EDGE:-_EDGE]
     for _ in range(_PAUSE):
         yield framed

@@ -173,6 +173,14 @@ class TaskSpec(Strict):
     seconds: Annotated[float, Field(gt=0, le=120)] = 20.0
     """Time limit of an episode [s]."""
 
+    def sentences(self) -> tuple[str, ...]:
+        """Return every way in which the task may be told."""
+        return self.instruction, *self.paraphrases
+
+    def actions(self, period: float) -> int:
+        """Return how many actions of `period` [s] an episode may take."""
+        return math.ceil(self.seconds / period - 1e-9)
+
 
 class SurfaceSpec(Strict):
     """The table top."""

@@ -28,7 +28,6 @@ from .control import Controller
 from .domains import Domain
 from .rewards import Reward, Sparse, Staged
 from .stage import Settings, Stage, View
-from .vetting import require_whole
 from .world import MAX_SEED, Observation, World
 
 try:
@@ -153,8 +152,8 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         self._seed = self._steps = self._clamped = 0
         self._over = False
         controller = Controller(_arm(self.library, scenes))
-        texts = [text for item in scenes for text in _sentences(item)]
-        self.max_steps = max(_limit(item, controller.period) for item in scenes)
+        texts = [text for item in scenes for text in item.record.spec.task.sentences()]
+        self.max_steps = max(item.record.spec.task.actions(controller.period) for item in scenes)
         """Actions in the longest episode."""
         self.metadata = {**self.metadata, "render_fps": max(round(1 / controller.period / chunk), 1)}
         self.action_space = cast(spaces.Space[NDArray[np.float32]], _actions(controller, chunk))
@@ -236,9 +235,7 @@ class SceneEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
             while len(self._stages) >= self._cache:
                 self._stages.popitem(last=False)[1].close()
             folder = self.library.root / "scenes" / name
-            require_whole(folder)
-            self._stages[name] = Stage(Scene.open(folder), self.settings, trusted=self._trusted)
-            mujoco.mj_clearCache(mujoco.mj_getCache())  # else the files of every scene ever played stay in memory
+            self._stages[name] = Stage.open(folder, self.settings, trusted=self._trusted)
         self._stages.move_to_end(name)
         return self._stages[name]
 
@@ -302,15 +299,6 @@ def _arm(library: SceneLibrary, scenes: list[Scene]) -> Robot:
         raise LibraryError(f"These scenes are for several arms: {', '.join(arms)}. Name scenes of one of them.")
     folder = library.root / "robots" / arms[0]
     return Robot(robots.read_recipe(folder / "robot.json", arms[0]), folder)
-
-
-def _sentences(scene: Scene) -> tuple[str, ...]:
-    task = scene.record.spec.task
-    return task.instruction, *task.paraphrases
-
-
-def _limit(scene: Scene, period: float) -> int:
-    return int(np.ceil(scene.record.spec.task.seconds / period - 1e-9))
 
 
 def _actions(controller: Controller, chunk: int) -> spaces.Box:

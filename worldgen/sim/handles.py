@@ -65,6 +65,7 @@ class Handles:
         return self._motions.hand.joints(position + pull, rotation, self._motions.target) is not None
 
     def slides(self, goal: GoalCheck) -> bool:
+        """Return whether what is opened or closed moves straight."""
         return bool(self._motions.stage.model.jnt_type[goal.joint] == mujoco.mjtJoint.mjJNT_SLIDE)
 
     def travel(self, goal: GoalCheck) -> float:
@@ -77,15 +78,14 @@ class Handles:
 
     def along(self, goal: GoalCheck) -> list[Way]:
         """Return the way of a held handle to where its joint is to be."""
-        model, data, joint = self._motions.stage.model, self._motions.data, goal.joint
-        travel = self.travel(goal)
+        data, joint, travel = self._motions.data, goal.joint, self.travel(goal)
         axis, anchor = data.xaxis[joint], data.xanchor[joint]
         start, rotation = self._motions.target.position, self._motions.target.rotation
         stops = []
-        count = 1 if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE else 8
+        count = 1 if self.slides(goal) else 8
         for share in np.arange(1, count + 1) / count:
             move = travel * share
-            if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
+            if self.slides(goal):
                 stops.append(Way(start + axis * move, rotation, 0.0, speed=0.7))
                 continue
             turn = rotation_about(axis, move)

@@ -6,6 +6,7 @@ The model is shared too, so a world writes what it has drawn (friction, cameras,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -21,6 +22,7 @@ from .domains import Domain, Randomiser
 from .lean import merge_drawn
 from .rewards import Reward, Sparse
 from .truth import Truth
+from .vetting import require_whole
 
 MAX_CHUNK = 1000
 PART = 5
@@ -108,6 +110,18 @@ class Stage:
         self._lens: Camera | None = None
         self._film: Camera | None = None
         self._painted: dict[str, NDArray[np.uint8]] = {}
+
+    @classmethod
+    def open(cls, folder: Path, settings: Settings, *, trusted: bool = False) -> Stage:
+        """Compile the scene in a folder, one of many: looked at first, and without a trace in MuJoCo's own cache.
+
+        Raises:
+            SceneError: When a file of the scene is not as it was written; also as the class.
+        """
+        require_whole(folder)
+        stage = cls(Scene.open(folder), settings, trusted=trusted)
+        mujoco.mj_clearCache(mujoco.mj_getCache())  # else the files of every scene ever played stay in memory
+        return stage
 
     def lens(self) -> Camera:
         """Return the camera that draws this scene, made on first use."""

@@ -22,12 +22,10 @@ import numpy as np
 
 from ..camera import Camera
 from ..errors import ActionError, SceneError, WorldgenError
-from ..library import Scene
 from ..robots import Array
 from .board import ENDS, Board, Layout
 from .expert import Expert
 from .stage import Settings, Stage
-from .vetting import require_whole
 from .world import Observation, World
 
 BEAT = 1.0
@@ -217,11 +215,7 @@ class Slots:
         if name not in self._stages:
             self._make_room()
             folder = self.root / "scenes" / name
-            require_whole(folder)
-            self._stages[name] = Stage(
-                Scene.open(folder), self.settings, trusted=True
-            )  # vetted before it was asked for
-            mujoco.mj_clearCache(mujoco.mj_getCache())  # else the files of every scene ever played stay in memory
+            self._stages[name] = Stage.open(folder, self.settings, trusted=True)  # vetted before it was asked for
         self._stages.move_to_end(name)
         return self._stages[name]
 
@@ -242,9 +236,6 @@ def serve(pipe: int, parent: int) -> None:
         parent: The process to die with.
     """
     _die_with(parent)
-    mujoco.set_mju_user_warning(
-        lambda message: None
-    )  # what goes wrong is counted; MuJoCo would write a log where we stand
     connection = Connection(pipe)
     setup = connection.recv()
     assert isinstance(setup, Setup)

@@ -137,8 +137,7 @@ class World:
             scene = Stage(scene, settings)
         self.stage, self.settings = scene, scene.settings
         self.model, self.data = scene.model, mujoco.MjData(scene.model)
-        task = scene.scene.record.spec.task
-        self.limit = math.ceil(task.seconds / scene.controller.period - 1e-9)
+        self.limit = scene.scene.record.spec.task.actions(scene.controller.period)
         """Actions in an episode."""
         self._hold = math.ceil(HOLD / scene.controller.period - 1e-9)
         self._episode: _Episode | None = None
@@ -179,8 +178,7 @@ class World:
         name = zlib.crc32(self.stage.scene.name.encode())
         streams = [np.random.default_rng(item) for item in np.random.SeedSequence([int(seed), name]).spawn(4)]
         draw = self.stage.randomiser.draw(streams[0])
-        task = self.stage.scene.record.spec.task
-        sentences = (task.instruction, *task.paraphrases)
+        sentences = self.stage.scene.record.spec.task.sentences()
         recipe = self.stage.recipe
         joints = np.array(recipe.home) + draw.joints
         episode = _Episode(
@@ -224,8 +222,8 @@ class World:
         if episode.end:
             raise ActionError(f"This episode is over ({episode.end}). Reset the world first.")
         ready = [self.stage.controller.clamp(action) for action in actions]
-        # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
         episode.executed = actions.copy()
+        # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
         planned = self._planned(episode, [action for action, _ in ready])
         self.activate()
         done = 0
