@@ -26,6 +26,7 @@ from .worker import Jobs, Reply, Setup, Slots
 __all__ = ["LocalWorlds", "Observations", "ProcessWorlds", "Start", "Transitions", "Worlds"]
 
 MAX_SLOTS, MAX_WORKERS = 4096, 256
+_CONTAINER = Path("/sys/fs/cgroup")
 _TRIES = 3
 """How often a call may kill a worker before the world that does it is looked for."""
 _WORKER, _SCENE, _WORLD = 120, 8, 4
@@ -274,9 +275,16 @@ def _require_memory(layout: Layout, workers: int, scenes: int) -> None:
 
 
 def _available() -> float | None:
-    """Return the memory that is free here [MB]; None where the system does not say."""
+    """Return the memory that is free here [MB], what a container may still take included; None where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("MemAvailable")), None)
+    free = next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("MemAvailable")), None)
+    try:
+        most, used = (int((_CONTAINER / name).read_text()) / 1e6 for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return free
+    stat = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
+    cached = sum(int(stat.get(name, 0)) for name in ("active_file", "inactive_file")) / 1e6
+    return min(free or most, most - used + cached)

@@ -571,6 +571,15 @@ class TestStart:
     def test_memory_is_known_here(self) -> None:
         assert (worlds._available() or 0) > 100
 
+    def test_a_container_that_may_take_less_than_the_machine_has(self, tmp_path, monkeypatch):
+        (tmp_path / "memory.max").write_text("900000000\n")
+        (tmp_path / "memory.current").write_text("500000000\n")
+        (tmp_path / "memory.stat").write_text("anon 300000000\nfile 90\ninactive_file 20000000\nactive_file 10000000\n")
+        monkeypatch.setattr(worlds, "_CONTAINER", tmp_path)
+        assert worlds._available() == pytest.approx(430)
+        (tmp_path / "memory.max").write_text("max\n")
+        assert (worlds._available() or 0) > 430
+
 
 def _shared_memory() -> set[Path]:
     """Return what lies in shared memory, without the semaphores of whatever runs beside this test."""
