@@ -21,6 +21,8 @@ ACTION = 7
 _ITERATIONS = 12
 _ENOUGH = np.array([5e-4] * 3 + [2e-3] * 3)
 """Errors at which the search for joint positions stops [m], [rad]."""
+_NEARER, _PATIENCE = 0.9, 3
+"""Share of the least squared error that a step must get below, and how many may not: at limits and the edge of reach."""
 
 
 @dataclass(frozen=True)
@@ -169,17 +171,20 @@ class Controller:
         """Return joint positions [rad] that bring the tool to a pose, or near it, from `start`."""
         joints, damping, jacobian = start, self.recipe.control.damping, self._jacobian
         posture = self.recipe.control.nullspace * (self._home - joints) if len(joints) > 6 else None
-        solved = np.empty(6)
+        solved, best, stalled = np.empty(6), np.inf, 0
         for _ in range(_ITERATIONS):
-            self._forward(joints)
-            self._measure(position, quaternion)
+            size = self._measure(joints, position, quaternion)
             if (np.abs(self._error) < _ENOUGH).all():
+                break
+            if size < _NEARER * best:
+                best, stalled = size, 0
+            elif (stalled := stalled + 1) > _PATIENCE:
                 break
             mujoco.mj_comPos(self.model, self._data)
             mujoco.mj_jacSite(self.model, self._data, jacobian[:3], jacobian[3:], self._at.tool)
             arm = jacobian[:, self._at.dofs]
             square, wanted = arm @ arm.T, self._error
-            square.flat[::7] += damping**2 * float(wanted @ wanted) + 1e-7
+            square.flat[::7] += damping**2 * size + 1e-7
             if posture is not None:
                 wanted = wanted - arm @ posture
             mujoco.mju_cholFactor(square, 0.0)
@@ -189,17 +194,18 @@ class Controller:
                 joints, posture = joints + posture, None  # home pulls once an action
             joints = np.minimum(np.maximum(joints, self._at.low), self._at.high)
         else:
-            self._forward(joints)
-            self._measure(position, quaternion)
+            self._measure(joints, position, quaternion)
         return joints
 
-    def _measure(self, position: Array, quaternion: Array) -> None:
-        """Put the distance from the bare arm's tool to a pose into `_error`: [m], then a rotation vector [rad]."""
+    def _measure(self, joints: Array, position: Array, quaternion: Array) -> float:
+        """Put the distance of the bare arm's tool from a pose into `_error`: [m], then a rotation vector [rad]; return its square."""
+        self._forward(joints)
         self._error[:3] = position - self._point
         mujoco.mju_mat2Quat(self._quaternion, self._turn)
         mujoco.mju_negQuat(self._quaternion, self._quaternion)
         mujoco.mju_mulQuat(self._quaternion, quaternion, self._quaternion)
         mujoco.mju_quat2Vel(self._error[3:], self._quaternion, 1)
+        return float(self._error @ self._error)
 
 
 def tool_pose(position: Array, rotation: Array) -> NDArray[np.float64]:
