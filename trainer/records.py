@@ -1,0 +1,97 @@
+"""What passes between the trainer's parts: what a policy is made for, what it decides, what came of an episode. Knows no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldgen.sim.world import End
+
+ACTION = 7
+"""Numbers of an action: Δxyz [m], rotation vector [rad] in the base frame, gripper 0 closed … 1 open."""
+ACTION_NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
+STATE_NAMES = ("x", "y", "z", "rx", "ry", "rz", "gripper")
+"""Tool position [m], rotation vector from pointing down [rad], gripper 0 … 1; see `worldgen.sim.world.Observation.state`."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a policy sees and does; that of a dataset must be the same for it to be trained on."""
+
+    robot: str = "widowx"
+    rate_hz: float = 5.0
+    """Actions a second."""
+    cameras: tuple[str, ...] = ("policy",)
+    size: int = 96
+    """Width and height of every picture [px]."""
+    state: tuple[str, ...] = STATE_NAMES
+    action: tuple[str, ...] = ACTION_NAMES
+
+    def differences(self, other: Interface) -> list[str]:
+        """Return in words what is not the same; what this one has first."""
+        names = ("robot", "rate_hz", "cameras", "size", "state", "action")
+        return [
+            f"{name} {getattr(self, name)!r} against {getattr(other, name)!r}"
+            for name in names
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode as it is kept in a dataset, a row a control step."""
+
+    images: dict[str, NDArray[np.uint8]]
+    """Camera → (T, H, W, 3) sRGB, before the action."""
+    state: NDArray[np.float32]
+    """(T, S), before the action."""
+    action: NDArray[np.float32]
+    """(T, 7), as executed."""
+    perturbed: NDArray[np.bool_]
+    """(T,) Whether the action was a disturbance on purpose: not to be imitated."""
+    instruction: str
+    success: bool
+    source: dict[str, Any] = field(default_factory=dict)
+    """Where it comes from: scene, seed, family, domain."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a policy decided for N observations."""
+
+    actions: NDArray[np.float32]
+    """(N, C, 7) in physical units."""
+    trace: dict[str, Any]
+    """What `Policy.score` needs to compute the density of these decisions again: tensors with N rows."""
+    logp: NDArray[np.float32]
+    """(N,) log-density of what is executed; 0 where the sampler is deterministic."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of one episode of an evaluation."""
+
+    scene: str
+    seed: int
+    split: str
+    family: str
+    """Task family: pick-and-place, stack, push, open, close, lift."""
+    target: str
+    """Category of what was to be moved."""
+    instruction: str
+    end: End
+    failure: str
+    """"" for a success; else "never touched", "dropped", "wrong object", "missed", "timed out" or "invalid"."""
+    seconds: float
+    """Simulated time [s]."""
+    decisions: int
+    video: str = ""
+    """Path of its film, relative to the report; empty for none."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the goals were reached."""
+        return self.end == "success"
