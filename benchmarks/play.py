@@ -108,8 +108,10 @@ def _expert(root: Path, names: tuple[str, ...], config: Config) -> Plan:
     return found
 
 
-def _run(worlds: Any, plan: Plan, count: int, seconds: float, workers: int = 1) -> tuple[float, float]:
-    """Play episodes of the first `count` scenes for so long, and return decisions and resets a second."""
+def _run(
+    worlds: Any, plan: Plan, count: int, seconds: float, workers: int = 1, begun: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
+    """Play episodes of the first `count` scenes for so long, and return decisions and resets a second; `begun` is told of the start."""
     starts = list(plan)[:count]
     crew = list(range(workers))  # slot i lives in worker i % workers
     for start in starts:  # every worker compiles every scene before the clock starts
@@ -133,6 +135,7 @@ def _run(worlds: Any, plan: Plan, count: int, seconds: float, workers: int = 1) 
         decisions += worlds.slots
         rounds += 1
         if rounds == _WARM:
+            begun()
             begin, decisions, resets = time.perf_counter(), 0, 0
     return decisions / spent, resets / spent
 
@@ -169,7 +172,7 @@ def _shares(root: Path, plans: dict[str, Plan], config: Config) -> None:
     print("|---|---|" + "---|" * (len(_PARTS) + 2))
     for kind, plan in plans.items():
         with _timed() as spent, LocalWorlds(root, _settings(config), config.slots, trusted=True) as worlds:
-            rate, _ = _run(worlds, plan, max(config.scenes), config.seconds)
+            rate, _ = _run(worlds, plan, max(config.scenes), config.seconds, begun=spent.clear)
             per = _divided(spent)
         shares = {name: per[name] / per["all"] for name in _PARTS}
         cells = " | ".join(f"{share:.0%}" for share in shares.values())

@@ -1,11 +1,96 @@
-"""The `trainer` command. Its parts arrive with the releases to come; for now it says so."""
+"""The `trainer` command: each sub-command is a function here, and does nothing but call the library and print."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from worldgen.errors import WorldgenError
+
+from .config import Demos, Evaluate, Pretrain, Sft
+from .errors import TrainerError
+
+
+def pretrain(libraries: Positional[tuple[Path, ...]], config: OmitArgPrefixes[Pretrain] = Pretrain()) -> None:
+    """Teach a network to see and read on pictures of generated scenes; policies start from the result, OUT/policy.
+
+    Scenes of split `train` are learned from; all other splits are for the figures that are printed at the end.
+
+    Args:
+        libraries: Folders made by `worldgen make`.
+        config: Settings.
+    """
+    from .pretrain import pretrain as run
+
+    run(list(libraries), config, _tell)
+
+
+def demos(library: Positional[Path], config: OmitArgPrefixes[Demos] = Demos()) -> None:
+    """Let the scripted expert show how each scene is solved, and write a LeRobot v3.0 dataset.
+
+    Args:
+        library: Folder made by `worldgen make`.
+        config: Settings.
+    """
+    from .demos import demonstrate
+
+    tried = demonstrate(library, config, _tell)
+    print(f"{config.out}: {config.episodes} demonstrations. {tried} starts were tried now.")
+
+
+def sft(data: Positional[Path], config: OmitArgPrefixes[Sft] = Sft()) -> None:
+    """Train a policy to imitate a dataset; the result is OUT/policy.
+
+    Args:
+        data: Folder of a LeRobot dataset (v3.0 or v2.1), or a robomimic .hdf5 file.
+        config: Settings.
+    """
+    from .sft import sft as run
+
+    run(data, config, _tell)
+    print(f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out} LIBRARY")
+
+
+def evaluate(run: Positional[Path], library: Positional[Path], config: OmitArgPrefixes[Evaluate] = Evaluate()) -> None:
+    """Play a policy from many starts; print its success with a 95 % interval and write a page with films.
+
+    Args:
+        run: Folder of a run or of a policy.
+        library: Folder made by `worldgen make`.
+        config: Settings.
+    """
+    from .evaluate import evaluate as play
+    from .report import text
+
+    report = play(run, library, config, _tell)
+    print(text(report))
+    print(f"Page: {(config.out or run / f'eval-{config.split}') / 'index.html'}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"pretrain": pretrain, "demos": demos, "sft": sft, "evaluate": evaluate}
 
 
 def main() -> None:
-    """Say what is missing and exit with 1."""
-    print("trainer is not part of this release: make scenes with `worldgen make`.", file=sys.stderr)
-    sys.exit(1)
+    """Run the command line; an error of the user's is one line."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="trainer", description=_ABOUT)
+    except (TrainerError, WorldgenError) as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("trainer: stopped. Run the same command again to go on.", file=sys.stderr)
+        sys.exit(1)
+
+
+_ABOUT = (
+    "A directory of scenes becomes a better vision-language-action policy. In order: demos (the expert shows), sft (imitate), "
+    "evaluate (success with intervals). Scenes come from `worldgen make`."
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,16 @@ class Interface:
     """Width and height of every picture [px]."""
     state: tuple[str, ...] = STATE_NAMES
     action: tuple[str, ...] = ACTION_NAMES
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Interface:
+        """Return what `dataclasses.asdict` made JSON of.
+
+        Raises:
+            KeyError, TypeError: When it is something else.
+        """
+        fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+        return cls(**fields)
 
     def differences(self, other: Interface) -> list[str]:
         """Return in words what is not the same; what this one has first."""

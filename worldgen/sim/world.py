@@ -173,30 +173,22 @@ class World:
         Raises:
             ActionError: When the seed is no integer in [0, 2^63).
         """
-        if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
-            raise ActionError(f"Seed {seed!r} is no integer in [0, {MAX_SEED}].")
-        name = zlib.crc32(self.stage.scene.name.encode())
-        streams = [np.random.default_rng(item) for item in np.random.SeedSequence([int(seed), name]).spawn(4)]
-        draw = self.stage.randomiser.draw(streams[0])
-        sentences = self.stage.scene.record.spec.task.sentences()
-        recipe = self.stage.recipe
-        joints = np.array(recipe.home) + draw.joints
-        episode = _Episode(
-            seed=int(seed),
-            draw=draw,
-            instruction=sentences[int(streams[1].integers(len(sentences)))],
-            target=self.stage.controller.at(joints, recipe.home_gripper),
-            pending=deque(),
-            action_rng=streams[2],
-            image_rng=streams[3],
-        )
-        self._episode = episode
-        self.stage.active = None
+        episode = self._begin(seed)
         self._settle(episode)
         episode.potential = self.settings.reward.potential(self.stage.truth, self.data)
         if not self._valid():
             episode.end = "invalid"
         return self.observe()
+
+    def scatter(self, seed: int) -> Draw:
+        """Put the objects where the episode of a seed has them and let no time pass: for pictures, not for acting.
+
+        Raises:
+            ActionError: See `reset`.
+        """
+        episode = self._begin(seed)
+        self._put(episode, self._poses(episode.draw.layout))
+        return episode.draw
 
     def step(self, chunk: ArrayLike, watch: Callable[[], None] | None = None) -> Transition:
         """Execute the actions of a chunk until the episode ends, then look once: `execute` and `observe`."""
@@ -313,6 +305,29 @@ class World:
         if self._episode is None:
             raise ActionError("This world has no episode yet. Reset it first.")
         return self._episode
+
+    def _begin(self, seed: int) -> _Episode:
+        """Draw everything that the episode of a seed is about."""
+        if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+            raise ActionError(f"Seed {seed!r} is no integer in [0, {MAX_SEED}].")
+        name = zlib.crc32(self.stage.scene.name.encode())
+        streams = [np.random.default_rng(item) for item in np.random.SeedSequence([int(seed), name]).spawn(4)]
+        draw = self.stage.randomiser.draw(streams[0])
+        sentences = self.stage.scene.record.spec.task.sentences()
+        recipe = self.stage.recipe
+        joints = np.array(recipe.home) + draw.joints
+        episode = _Episode(
+            seed=int(seed),
+            draw=draw,
+            instruction=sentences[int(streams[1].integers(len(sentences)))],
+            target=self.stage.controller.at(joints, recipe.home_gripper),
+            pending=deque(),
+            action_rng=streams[2],
+            image_rng=streams[3],
+        )
+        self._episode = episode
+        self.stage.active = None
+        return episode
 
     def _planned(self, episode: _Episode, actions: Sequence[Array]) -> list[tuple[Target, Array]]:
         """Return for each clamped action the target that it leads to and the servo commands on the way, (parts, J + 1)."""

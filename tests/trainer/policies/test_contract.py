@@ -1,0 +1,251 @@
+"""What every policy promises."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.config import Learned, Ode, Sampler, Sde, Zero
+from trainer.errors import CheckpointError
+from trainer.policies.base import Batch
+from trainer.policies.flow import FlowPolicy
+from trainer.policies.store import load_policy, save_policy
+from trainer.policies.token import TokenPolicy
+from trainer.policies.vision import TrunkSettings
+from trainer.records import Interface
+from worldgen.sim.worlds import Observations
+
+SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
+FACE = Interface(size=32)
+
+
+def make(kind: type[Any], **settings: Any) -> Any:
+    torch.manual_seed(0)
+    policy = kind(FACE, SMALL, **settings)
+    for name, value in policy.named_parameters():  # heads start at zero: then nothing would hang on the observation
+        if value.abs().max() == 0:
+            torch.nn.init.normal_(value, std=0.2)
+        assert value.isfinite().all(), name
+    policy.statistics.fit("action", np.random.default_rng(0).normal(0.01, 0.02, (50, 7)), 1e-3)
+    return policy.eval()
+
+
+def observations(count: int, seed: int = 0) -> Observations:
+    rng = np.random.default_rng(seed)
+    told = ["put the red mug on the plate", "", "open the drawer", "x" * 10_000, "lift the zxqv ümläut"]
+    return Observations(
+        {"policy": rng.integers(0, 256, (count, 32, 32, 3), np.uint8)},
+        rng.normal(size=(count, 7)).astype(np.float32),
+        [told[index % len(told)] for index in range(count)],
+    )
+
+
+def batch(policy: Any, count: int = 6) -> Batch:
+    rng = np.random.default_rng(1)
+    actions = torch.from_numpy(rng.normal(0.01, 0.02, (count, policy.horizon, 7)).astype(np.float32))
+    valid = torch.arange(policy.horizon) < torch.from_numpy(rng.integers(1, policy.horizon + 1, (count, 1)))
+    return Batch(policy.inputs(observations(count)), actions, valid)
+
+
+KINDS = [pytest.param(FlowPolicy, id="flow"), pytest.param(TokenPolicy, id="token")]
+SAMPLERS: list[tuple[type[Any], Sampler]] = [
+    (FlowPolicy, Sde(3)),
+    (FlowPolicy, Sde(3, every=True)),
+    (FlowPolicy, Learned(3)),
+    (TokenPolicy, Ode()),
+]
+CASES = [pytest.param(kind, sampler, id=f"{kind.kind}-{sampler}") for kind, sampler in SAMPLERS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestEveryPolicy:
+    def test_decisions_have_the_shape_that_worlds_take(self, kind: type[Any]) -> None:
+        policy = make(kind, horizon=6, chunk=4)
+        found = policy.act(observations(5), torch.Generator().manual_seed(0))
+        assert found.actions.shape == (5, 4, 7)
+        assert found.actions.dtype == np.float32
+        assert np.isfinite(found.actions).all()
+        assert found.logp.shape == (5,)
+
+    def test_the_same_generator_gives_the_same_decisions(self, kind: type[Any]) -> None:
+        policy = make(kind)
+        one, two, other = (policy.act(observations(4), torch.Generator().manual_seed(s)).actions for s in (0, 0, 1))
+        assert (one == two).all()
+        assert (one != other).any()
+
+    def test_zero_noise_needs_no_generator(self, kind: type[Any]) -> None:
+        policy = make(kind)
+        one, two = (policy.act(observations(4), torch.Generator().manual_seed(s), Zero(3)).actions for s in (0, 1))
+        assert (one == two).all()
+
+    def test_neighbours_do_not_matter(self, kind: type[Any]) -> None:
+        policy = make(kind)
+        together = policy.act(observations(5), torch.Generator(), Zero(3)).actions
+        seen = observations(5)
+        for row in range(5):
+            alone = Observations({"policy": seen.images["policy"][[row]]}, seen.state[[row]], [seen.instruction[row]])
+            assert policy.act(alone, torch.Generator(), Zero(3)).actions[0] == pytest.approx(together[row], abs=1e-5)
+
+    @pytest.mark.parametrize("part", ["images", "state", "instruction"])
+    def test_each_sense_is_used(self, kind: type[Any], part: str) -> None:
+        policy, seen, other = make(kind), observations(3), observations(3, seed=9)
+        changed = {"images": seen.images, "state": seen.state, "instruction": seen.instruction}
+        changed[part] = ["close the oven"] * 3 if part == "instruction" else getattr(other, part)
+        inputs = [policy.inputs(item) for item in (seen, Observations(**changed))]
+        memories = [policy.remember(item)[0] for item in inputs]
+        assert not torch.allclose(*memories, atol=1e-4)
+
+    def test_what_is_not_valid_changes_neither_loss_nor_gradient(self, kind: type[Any]) -> None:
+        policy, data = make(kind), batch(make(kind))
+        spoilt = Batch(data.inputs, torch.where(data.valid[..., None], data.actions, torch.tensor(7.0)), data.valid)
+        found = []
+        for item in (data, spoilt):
+            policy.zero_grad()
+            loss = policy.imitation_loss(item, torch.Generator().manual_seed(3))
+            loss.backward()
+            found.append((loss.item(), policy.trunk.queries.grad.clone()))
+        assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+        assert torch.allclose(found[0][1], found[1][1], atol=1e-7)
+
+    def test_imitation_learns(self, kind: type[Any]) -> None:
+        policy, data = make(kind).train(), batch(make(kind))
+        optimiser, rng = torch.optim.Adam(policy.parameters(), 3e-3), torch.Generator().manual_seed(0)
+        losses = []
+        for _ in range(60):
+            loss = policy.imitation_loss(data, rng)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+
+    def test_saving_and_loading_is_exact(self, kind: type[Any], tmp_path: Path) -> None:
+        policy = make(kind, horizon=5, chunk=3)
+        save_policy(policy, tmp_path / "policy", {"note": 1})
+        again = load_policy(tmp_path / "policy")
+        assert type(again) is kind
+        one, two = (item.act(observations(4), torch.Generator().manual_seed(0)) for item in (policy, again))
+        assert (one.actions == two.actions).all()
+        assert (one.logp == two.logp).all()
+        assert {path.name for path in (tmp_path / "policy").iterdir()} == {
+            "model.safetensors", "config.json", "tokenizer.json", "README.md", "policy_preprocessor.json", "policy_postprocessor.json",
+        }  # fmt: skip
+
+    def test_a_flipped_bit_is_found(self, kind: type[Any], tmp_path: Path) -> None:
+        save_policy(make(kind), tmp_path / "policy", {})
+        path = tmp_path / "policy" / "model.safetensors"
+        blob = bytearray(path.read_bytes())
+        blob[len(blob) // 2] ^= 1
+        path.write_bytes(blob)
+        with pytest.raises(CheckpointError, match="is not what it was"):
+            load_policy(tmp_path / "policy")
+
+
+@pytest.mark.parametrize(("kind", "sampler"), CASES)
+class TestScoring:
+    def test_the_ratio_is_one(self, kind: type[Any], sampler: Sampler) -> None:
+        policy = make(kind, horizon=6, chunk=4)
+        found = policy.act(observations(5), torch.Generator().manual_seed(0), sampler)
+        logp, entropy = policy.score(found.trace["inputs"], found.trace)
+        assert np.abs(np.exp(logp.detach().numpy() - found.logp) - 1).max() < 1e-5
+        assert entropy.isfinite().all()
+        assert (found.logp != 0).all()
+
+    def test_gradients_agree_with_differences(self, kind: type[Any], sampler: Sampler) -> None:
+        policy = make(kind).double()
+        seen = observations(2)
+        inputs = policy.inputs(seen)
+        found = policy.float().act(seen, torch.Generator().manual_seed(0), sampler)
+        trace = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in found.trace.items()}
+        policy.double()
+        inputs = type(inputs)(inputs.images.double(), inputs.state.double(), inputs.pieces)
+        weight = policy.trunk.queries
+
+        def total() -> torch.Tensor:
+            return policy.score(inputs, trace)[0].sum()
+
+        policy.zero_grad()
+        total().backward()
+        direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        slope = float((weight.grad * direction).sum())
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight += sign * 1e-5 * direction
+                values.append(float(total()))
+                weight -= sign * 1e-5 * direction
+        assert slope == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-6)
+
+
+class TestTokens:
+    def test_probabilities_sum_to_one_and_are_frequencies(self) -> None:
+        policy = make(TokenPolicy, horizon=1, chunk=1)
+        seen = observations(1)
+        many = Observations(
+            {"policy": np.repeat(seen.images["policy"], 4000, 0)},
+            np.repeat(seen.state, 4000, 0),
+            seen.instruction * 4000,
+        )
+        drawn = policy.act(many, torch.Generator().manual_seed(0)).trace["tokens"][:, 0]
+        memory, _ = policy.remember(policy.inputs(seen))
+        share = policy._logits(torch.zeros(1, 1, dtype=torch.long), memory)[0, 0].softmax(0).detach()
+        assert float(share.sum()) == pytest.approx(1, abs=1e-5)
+        counted = torch.bincount(drawn, minlength=256) / 4000
+        assert float((counted - share).abs().sum() / 2) < 0.15
+
+    def test_bins_are_finer_than_any_servo(self) -> None:
+        policy = make(TokenPolicy)
+        actions = batch(policy).actions
+        back = policy.actions(policy.tokens(actions))
+        assert ((back - actions).abs() <= policy.statistics.action_std * 4 / 256 + 1e-7).all()
+
+
+class TestFlow:
+    def test_density_integrates_to_one(self) -> None:
+        """One dimension, one step: the density of the transition on a grid."""
+        policy = make(FlowPolicy, horizon=1, chunk=1)
+        found = policy.act(observations(1), torch.Generator().manual_seed(0), Learned(1))
+        inputs, chain = found.trace["inputs"], found.trace["chain"]
+        grid = torch.linspace(-6, 6, 2001)
+        rows = type(inputs)(
+            *(item.expand(len(grid), *item.shape[1:]) for item in (inputs.images, inputs.state, inputs.pieces))
+        )
+        moved = chain.repeat(len(grid), 1, 1, 1)
+        moved[:, 1, 0, 0] = grid
+        trace = {**found.trace, "chain": moved, "random": found.trace["random"].expand(len(grid), -1)}
+        with torch.no_grad():
+            logp, _ = policy.score(rows, trace)
+            base, _ = policy.score(inputs, found.trace)
+        memory, _ = policy.remember(inputs)
+        _, mean, spread = policy._transition(chain[:, 0], 0, memory, Learned(1))
+        own = -0.5 * ((chain[:, 1] - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
+        others = float(base - own[0, 0, 0])
+        assert float(torch.trapezoid((logp - others).exp(), grid)) == pytest.approx(1, abs=1e-3)
+
+    def test_without_noise_the_sde_is_the_ode(self) -> None:
+        policy = make(FlowPolicy)
+        one = policy.act(observations(3), torch.Generator().manual_seed(0), Ode(4)).actions
+        memory, _ = policy.remember(policy.inputs(observations(3)))
+        x = torch.randn((3, 4, 7), generator=torch.Generator().manual_seed(0))
+        for step in range(4):
+            x, mean, _ = policy._transition(x, step, memory, Sde(4, level=1e-9))
+            assert torch.allclose(x, mean, atol=1e-6)
+        assert policy.statistics.physical(x).detach().numpy() == pytest.approx(one, abs=1e-5)
+
+    def test_a_level_too_low_to_have_a_density_is_refused(self) -> None:
+        policy = make(FlowPolicy)
+        with pytest.raises(ValueError, match="raise the noise level"):
+            policy.act(observations(1), torch.Generator().manual_seed(0), Sde(4, level=1e-6, every=True))
+
+    def test_what_lies_beyond_the_chunk_does_not_count(self) -> None:
+        policy = make(FlowPolicy, horizon=6, chunk=2)
+        found = policy.act(observations(3), torch.Generator().manual_seed(0), Sde(3, every=True))
+        moved = found.trace["chain"].clone()
+        moved[:, -1, 2:] += 5
+        logp, _ = policy.score(found.trace["inputs"], {**found.trace, "chain": moved})
+        assert logp.detach().numpy() == pytest.approx(found.logp, rel=1e-5)

@@ -1,0 +1,185 @@
+"""Policy folders: written in one step, read with every byte checked. Knows how weights are kept, not what they do.
+
+A folder is made beside its place and renamed into it, so that a full disk or a kill leaves the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from .errors import CheckpointError
+
+FORMAT = 1
+WEIGHTS, CONFIG, STATE = "model.safetensors", "config.json", "training_state"
+_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
+
+
+def write(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Write a policy folder; the one that was there is replaced at the end, in one step.
+
+    Args:
+        folder: Where.
+        weights: Name → tensor.
+        config: What makes the network again; `format` and the digest of the weights are added.
+        files: Other files' names → texts.
+
+    Raises:
+        CheckpointError: When it cannot be written.
+    """
+    blob = save({name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()})
+    digest = hashlib.sha256(blob).hexdigest()
+    text = json.dumps({"format": FORMAT, **config, "sha256": digest}, indent=1) + "\n"
+    publish(folder, {WEIGHTS: blob, CONFIG: text.encode(), **{name: body.encode() for name, body in files.items()}})
+
+
+def publish(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put a folder with these files into its place in one step.
+
+    Raises:
+        CheckpointError: When it cannot be written; what was there stays.
+    """
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        for name, body in files.items():
+            with (new / name).open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise CheckpointError(
+            f"'{folder}' cannot be written: {error.strerror or error}. Free some space or choose another folder; what was there is kept."
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return config.json of a policy folder.
+
+    Raises:
+        CheckpointError: When the folder holds no policy of this format.
+    """
+    if folder.suffix in _PICKLES or (folder.is_dir() and not (folder / CONFIG).exists() and _pickles(folder)):
+        raise CheckpointError(
+            f"'{folder}' is a pickle, which can run any code when it is read. Policies are folders with {WEIGHTS} and {CONFIG}."
+        )
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():  # killed between two renames
+        old.rename(folder)
+    try:
+        value = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"'{folder}' is no policy folder: {CONFIG} cannot be read ({error.strerror}). Give the folder that `trainer sft` wrote."
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"'{folder / CONFIG}' is damaged: {error}. Copy the folder again.") from error
+    found = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(found, int) or found > FORMAT:
+        raise CheckpointError(
+            f"'{folder / CONFIG}' has format {found!r}; this version reads up to {FORMAT}. Update trainer."
+        )
+    return dict(value)
+
+
+def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
+    """Return the weights of a policy folder.
+
+    Raises:
+        CheckpointError: When they are missing, cut, or not those that config.json was written with.
+    """
+    path = folder / WEIGHTS
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}. Copy the folder again.") from error
+    if hashlib.sha256(blob).hexdigest() != digest:
+        raise CheckpointError(
+            f"'{path}' ({len(blob)} bytes) is not what it was when it was written. Copy the folder again."
+        )
+    try:
+        return load(blob)
+    except SafetensorError as error:
+        raise CheckpointError(f"'{path}' holds no weights: {error}. Copy the folder again.") from error
+
+
+def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Put weights into a network.
+
+    Raises:
+        CheckpointError: When they are another network's.
+    """
+    own = net.state_dict()
+    wrong = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}" if name in weights else f"no {name}"
+        for name in own
+        if name not in weights or weights[name].shape != own[name].shape
+    ] + [f"surplus {name}" for name in weights if name not in own]
+    if wrong:
+        shown = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise CheckpointError(f"'{where}' holds the weights of another network: {shown}.")
+    net.load_state_dict(dict(weights))
+
+
+def _pickles(folder: Path) -> bool:
+    return any(path.suffix in _PICKLES for path in folder.iterdir())
+
+
+# --- training that goes on ----------------------------------------------------------------------------------------------------
+
+
+def save_training(
+    folder: Path,
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    numbers: Mapping[str, Any],
+    **others: Mapping[str, Tensor],
+) -> None:
+    """Write all that training needs to go on: weights, the optimiser's moments, random generators, and numbers such as the step."""
+    tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    for group, values in others.items():
+        tensors |= {f"{group}.{name}": value for name, value in values.items()}
+    write(folder, tensors, {"kind": STATE, "numbers": dict(numbers)}, {})
+
+
+def load_training(
+    folder: Path, net: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Put back what `save_training` wrote; return its numbers and the other groups of tensors.
+
+    Raises:
+        CheckpointError: When it is damaged or of another network.
+    """
+    config = read_config(folder)
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, value in read_weights(folder, config.get("sha256", "")).items():
+        group, rest = name.split(".", 1)
+        groups.setdefault(group, {})[rest] = value
+    fill(net, groups.pop("net", {}), folder)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in groups.pop("optimiser", {}).items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return dict(config["numbers"]), groups

@@ -1,0 +1,166 @@
+"""Settings of every command, as frozen dataclasses whose docstrings are the `--help`. Knows no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Ode:
+    """Follow the learned velocity from random noise: how a flow policy is evaluated."""
+
+    steps: int = 4
+    """Denoising steps."""
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Follow the learned velocity from zero noise: one fixed answer to each observation."""
+
+    steps: int = 4
+    """Denoising steps."""
+
+
+@dataclass(frozen=True)
+class Sde:
+    """Add noise on the way that leaves the distribution as it is when steps are many (Flow-SDE)."""
+
+    steps: int = 4
+    """Denoising steps."""
+    level: float = 0.5
+    """Strength of the noise."""
+    every: bool = False
+    """Noise at all steps; else at one, drawn at random."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Add noise at every step whose strength a small network chooses within bounds (Flow-Noise)."""
+
+    steps: int = 4
+    """Denoising steps."""
+    low: float = 0.08
+    """Least standard deviation, of a normalised action."""
+    high: float = 0.14
+    """Greatest standard deviation."""
+
+
+Sampler = (
+    Annotated[Ode, tyro.conf.subcommand("ode")]
+    | Annotated[Zero, tyro.conf.subcommand("zero")]
+    | Annotated[Sde, tyro.conf.subcommand("sde")]
+    | Annotated[Learned, tyro.conf.subcommand("learned")]
+)
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Teach a network to see and read on pictures of generated scenes; the result is what policies start from."""
+
+    out: Path = Path("runs/base")
+    """Folder of the run; run again to go on."""
+    pictures: int = 200_000
+    """Pictures to draw; they are kept in OUT/pictures."""
+    steps: int = 6_000
+    """Optimiser steps."""
+    batch: int = 128
+    lr: float = 1e-3
+    """Peak learning rate; it rises over the first 3 % of the steps and falls along a cosine."""
+    weight_decay: float = 0.01
+    size: int = 96
+    """Width and height of a picture [px]."""
+    domain: str = "full"
+    """What is drawn anew in each picture."""
+    seed: int = 0
+    workers: int = 2
+    """Processes that draw."""
+    threads: int = 2
+    """Threads that learn."""
+    report: int = 2_000
+    """Pictures of scenes of other splits that the figures are measured on."""
+
+
+@dataclass(frozen=True)
+class Demos:
+    """Let the scripted expert show how each scene is solved; writes a LeRobot v3.0 dataset."""
+
+    out: Path = Path("data")
+    """Folder of the dataset; an unfinished one is finished."""
+    episodes: int = 200
+    """Successful demonstrations wanted."""
+    split: str = "train"
+    domain: str = "paper"
+    """What is drawn anew at each start."""
+    size: int = 96
+    """Width and height of a picture [px]."""
+    disturb: float = 0.12
+    """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
+    slots: int = 16
+    """Episodes at once."""
+    workers: int = 2
+    """Processes."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning: imitate a dataset."""
+
+    out: Path = Path("runs/sft")
+    """Folder of the run; run again to go on."""
+    base: str = "base"
+    """What to start from: `base` is the shipped one, `none` random weights, else a policy folder."""
+    policy: Literal["flow", "token"] = "flow"
+    """Kind of policy."""
+    steps: int = 4_000
+    """Optimiser steps."""
+    batch: int = 64
+    lr: float = 5e-4
+    """Peak learning rate of what decides."""
+    trunk_lr: float = 2e-4
+    """Peak learning rate of what sees and reads."""
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    """Decay of the running mean of the weights, which is what is saved."""
+    shift: int = 4
+    """Largest shift of a picture [px]."""
+    colour: float = 0.2
+    """Largest change of brightness, contrast and each colour, as a share."""
+    shuffle_instructions: bool = False
+    """Control: give each episode the sentence of another one."""
+    limit: int | None = None
+    """Only the first so many episodes."""
+    seed: int = 0
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Play a policy from many starts and report its success with intervals."""
+
+    split: str = "train"
+    """Split of the library, or `all`."""
+    episodes: int = 200
+    out: Path | None = None
+    """Folder of the report; default RUN/eval-SPLIT."""
+    domain: str = "paper"
+    """What is drawn anew at each start."""
+    purpose: Literal["report", "selection"] = "report"
+    """Seeds for reports are never used to choose between policies."""
+    steps: int = 4
+    """Denoising steps of a flow policy."""
+    zero: bool = True
+    """Start denoising from zero noise: one fixed answer to each observation."""
+    films: int = 6
+    """Failures, and as many successes, that are filmed again."""
+    slots: int = 32
+    """Episodes at once."""
+    workers: int = 2
+    """Processes."""
+    threads: int = 1
+    versus: Path | None = None
+    """Report of another run on the same starts, to compare with."""

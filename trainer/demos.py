@@ -1,0 +1,150 @@
+"""Demonstrations: the scripted expert plays scenes, and what it does becomes a dataset. Knows no networks.
+
+At times the arm is pushed off its way on purpose. What follows shows how to come back; the push itself is marked and not imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldgen import robots
+from worldgen.library import Scene, SceneLibrary
+from worldgen.sim import domains
+from worldgen.sim.stage import Settings, View
+from worldgen.sim.worlds import Observations, ProcessWorlds, Start
+
+from .config import Demos
+from .dataset import Writer
+from .errors import RunError
+from .play import Course, play
+from .records import Demonstration, Interface
+
+_LONGEST = 3
+"""Most steps of a disturbance."""
+_MEAN = (1 + _LONGEST) / 2
+_ROOM = 100_000
+"""Seeds of one root seed."""
+_PER_FILE = 50
+"""Episodes a file of the dataset: what a kill costs at most."""
+_PUSH = np.array([0.03, 0.03, 0.025, 0.08, 0.08, 0.15, 0.0])
+"""Largest disturbance of one step [m], [rad]."""
+SEEDS = 10**6
+"""Seeds of demonstrations are below this one; evaluation has those above."""
+
+
+def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = print) -> int:
+    """Write a dataset of `config.episodes` successful demonstrations; an unfinished one is finished. Return how many were tried.
+
+    Raises:
+        RunError: When the library has no scene of the split, or the expert solves too few.
+        DatasetError: When the folder holds another dataset.
+    """
+    scenes = list(SceneLibrary.open(library).scenes(config.split))
+    interface = interface_of(scenes, library, config.split, config.size)
+    views = tuple(View(camera, config.size, config.size) for camera in interface.cameras)
+    settings, tried = Settings(domains.load(config.domain), views=views, chunk=1), 0
+    families = {scene.name: scene.record.family for scene in scenes}
+    with Writer(config.out, interface, per_file=_PER_FILE) as writer:
+        count, first = writer.episodes, (int(writer.last["seed"]) + 1 if writer.episodes else _seed(config, 0))
+        starts = _starts(sorted(families), config, first - _seed(config, 0))
+        slots = min(config.slots, len(starts))
+        with ProcessWorlds(library, settings, slots, config.workers, trusted=True) as worlds:
+            pushes = _Pushes(worlds, config.disturb)
+            for course in in_order(play(pushes, worlds, starts)):
+                if count >= config.episodes:
+                    break
+                tried += 1
+                if course.end == "success":
+                    writer.add(_demonstration(course, pushes, families[course.start.scene], config))
+                    count += 1
+                    if count % 25 == 0:
+                        tell(
+                            f"{count} of {config.episodes} demonstrations; the expert solved {count} of the starts so far"
+                        )
+        if count < config.episodes:
+            raise RunError(
+                f"The expert solved too few starts: {count} of {config.episodes} demonstrations. "
+                f"Look at the library with `worldgen check {library}`."
+            )
+    return tried
+
+
+def interface_of(scenes: Sequence[Scene], library: Path, split: str, size: int) -> Interface:
+    """Return what a policy for these scenes sees and does.
+
+    Raises:
+        RunError: When there are none, or they are of different arms.
+    """
+    if not scenes:
+        raise RunError(f"'{library}' has no scene of split '{split}'. Make one with `worldgen make --splits ...`.")
+    found = {scene.record.spec.robot for scene in scenes}
+    if len(found) > 1:
+        raise RunError(f"'{library}' has scenes of several arms: {', '.join(sorted(found))}. Take a library of one.")
+    name = found.pop()
+    recipe = robots.read_recipe(library / "robots" / name / "robot.json", name)
+    return Interface(robot=name, rate_hz=recipe.control.rate_hz, size=size)
+
+
+def in_order(courses: Iterator[Course]) -> Iterator[Course]:
+    """Yield episodes in the order of their starts: what comes of them then does not depend on who was quicker."""
+    early: dict[int, Course] = {}
+    wanted = 0
+    for course in courses:
+        early[course.index] = course
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
+
+
+def _seed(config: Demos, index: int) -> int:
+    seed = config.seed * _ROOM + index
+    if not 0 <= seed < SEEDS:
+        raise RunError(f"seed {config.seed} is outside [0, {SEEDS // _ROOM - 1}]: others are kept for evaluation.")
+    return seed
+
+
+def _starts(names: Sequence[str], config: Demos, first: int) -> list[Start]:
+    """Return starts from number `first` on, a third more than are wanted: every scene once, then every scene again."""
+    last = min(_ROOM, config.episodes + config.episodes // 3 + 20)
+    return [Start(names[index % len(names)], _seed(config, index)) for index in range(first, last)]
+
+
+class _Pushes:
+    """Asks the expert, and pushes the arm off its way now and then; an episode's pushes hang on its start alone."""
+
+    def __init__(self, worlds: ProcessWorlds, share: float) -> None:
+        self._worlds, self._share = worlds, share
+        self._now: dict[int, tuple[np.random.Generator, int, NDArray[np.float64]]] = {}
+        self.pushed: dict[int, list[bool]] = {}
+        """Episode → whether each of its steps was a push."""
+
+    def __call__(self, _: Observations, courses: list[Course]) -> NDArray[np.float32]:
+        advice = self._worlds.advise([course.slot for course in courses]).astype(np.float32)
+        for row, course in zip(advice, courses, strict=True):
+            rng, left, push = self._now.get(
+                course.index, (np.random.default_rng([course.start.seed, 7]), 0, np.zeros(7))
+            )
+            if not left and rng.uniform() < self._share / _MEAN:
+                left, push = int(rng.integers(1, _LONGEST + 1)), rng.uniform(-1, 1, 7) * _PUSH
+            self.pushed.setdefault(course.index, []).append(left > 0)
+            if left:
+                row[0, :6] = push[:6]
+            self._now[course.index] = rng, max(0, left - 1), push
+        return advice
+
+
+def _demonstration(course: Course, pushes: _Pushes, family: str, config: Demos) -> Demonstration:
+    moments = course.moments
+    return Demonstration(
+        images={camera: np.stack([moment.images[camera] for moment in moments]) for camera in moments[0].images},
+        state=np.stack([moment.state for moment in moments]),
+        action=np.stack([moment.chunk[0] for moment in moments]),
+        perturbed=np.array(pushes.pushed[course.index]),
+        instruction=course.instruction,
+        success=True,
+        source={"scene": course.start.scene, "seed": course.start.seed, "family": family, "domain": config.domain},
+    )

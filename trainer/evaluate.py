@@ -1,0 +1,223 @@
+"""Evaluation: a policy plays from many starts; what came of each, why it failed, and films. Knows policies and worlds, no training.
+
+Seeds below 10^6 are for demonstrations and training, the next 10^6 for choosing between policies, the next for reports: no overlap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldgen.camera import Image
+from worldgen.library import Scene, SceneLibrary
+from worldgen.render import write_film
+from worldgen.sim import domains
+from worldgen.sim.stage import PART, Settings, Stage, View
+from worldgen.sim.world import World
+from worldgen.sim.worlds import Observations, ProcessWorlds, Start
+from worldgen.spec import goal_names
+
+from .config import Evaluate, Ode, Sampler, Zero
+from .dataset import require_fits
+from .demos import SEEDS, interface_of
+from .errors import RunError
+from .play import Course, Moment, play
+from .policies.base import Sighted
+from .policies.store import load_policy
+from .records import Played
+from .report import Report, Seeds, compare, summarise
+
+FIRST = {"selection": SEEDS, "report": 2 * SEEDS}
+"""First seed of each purpose."""
+_FILM = (240, 180)
+_EVERY = 2
+"""Looks of a world that become a picture of a film."""
+_NEAR = 0.06
+"""How far beside the goal what was put down counts as having missed it, not as dropped on the way [m]."""
+_STILL = 0.01
+"""How far a target may be moved without having been touched, by what settles [m]."""
+_SHUT, _FULL = 0.3, 0.12
+"""Gripper that was told to shut, and opening at which it then holds something."""
+# Where things stand in a privileged vector: see worldgen.sim.truth.Truth.vector. The first goal is looked at.
+_CENTRE, _AWAY, _TOUCH, _OPENED = slice(12, 15), slice(24, 27), 29, 9
+
+
+def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], None] = print) -> Report:
+    """Play a policy and write a report with films.
+
+    Args:
+        run: Folder of a run, or of a policy.
+        library: Scenes.
+        config: See `Evaluate`.
+        tell: Takes lines about the progress.
+
+    Raises:
+        RunError: When the library lacks the split.
+        CheckpointError: When the policy cannot be read.
+        DatasetError: When the policy is made for another arm or camera.
+    """
+    torch.set_num_threads(config.threads)
+    folder = run / "policy" if (run / "policy").exists() else run
+    policy: Any = load_policy(folder)
+    if policy.kind == "base":
+        raise RunError(
+            f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
+        )
+    found = SceneLibrary.open(library)
+    scenes = list(found.scenes(None if config.split == "all" else config.split))
+    require_fits(interface_of(scenes, library, config.split, policy.interface.size), policy.interface, library)
+    starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
+    courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
+    by_name = {scene.name: scene for scene in scenes}
+    played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz) for course in courses]
+    out = config.out or run / f"eval-{config.split}"
+    played = _filmed(courses, played, by_name, config, out)
+    first = FIRST[config.purpose]
+    report = summarise(
+        played, run=run.name, library=library.name, digest=hashlib.sha256((library / "library.json").read_bytes()).hexdigest(),
+        splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
+        sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
+    )  # fmt: skip
+    if config.versus:
+        report = report.model_copy(update={"comparison": compare(report, Report.load(config.versus))})
+    report.save(out)
+    return report
+
+
+def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:
+    """Return the starts of an evaluation: the scenes in turn, each time with the next seed of its purpose."""
+    first = FIRST[config.purpose]
+    if not 0 < config.episodes <= SEEDS:
+        raise RunError(f"episodes {config.episodes} is outside [1, {SEEDS}].")
+    return [Start(scenes[index % len(scenes)].name, first + index) for index in range(config.episodes)]
+
+
+def rollout(
+    policy: Sighted, library: Path, starts: Sequence[Start], config: Evaluate, sampler: Sampler
+) -> Iterator[Course]:
+    """Yield the episodes of a policy as they end."""
+    face = policy.interface
+    views = tuple(View(camera, face.size, face.size) for camera in face.cameras)
+    settings = Settings(domains.load(config.domain, deployment=True), views=views, privileged=True, chunk=policy.chunk)
+    rng = torch.Generator().manual_seed(FIRST[config.purpose])
+
+    def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
+        actions: NDArray[np.float32] = policy.act(seen, rng, sampler).actions
+        return actions
+
+    with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers) as worlds:
+        yield from play(decide, worlds, starts)
+
+
+def judge(course: Course, scene: Scene, rate_hz: float) -> Played:
+    """Return what came of an episode, and in one word why it failed."""
+    spec = scene.record.spec
+    target = spec.object(goal_names(spec.task.goals[0])[0])
+    return Played(
+        scene=scene.name,
+        seed=course.start.seed,
+        split=scene.record.split,
+        family=scene.record.family,
+        target=target.category,
+        instruction=course.instruction,
+        end=course.end,
+        failure="" if course.end == "success" else failure(course),
+        seconds=round(course.steps / rate_hz, 3),
+        decisions=len(course.moments),
+    )
+
+
+def failure(course: Course) -> str:
+    """Return why an episode failed, from what only the simulator knows."""
+    if course.end == "invalid" or not course.moments or course.last is None:
+        return "invalid"
+    moments = [*course.moments, course.last]
+    truth = np.stack([moment.privileged for moment in moments if moment.privileged is not None])
+    moved = float(np.linalg.norm(truth[:, _CENTRE] - truth[0, _CENTRE], axis=1).max())
+    touched, held = truth[:, _TOUCH] > 0, truth[:, _TOUCH] >= 1
+    if course.end == "fell":
+        return "dropped"
+    if not touched.any() and moved < _STILL:
+        return "wrong object" if _grasped(moments) else "never touched"
+    if held.any() and not held[-1]:
+        return "missed" if float(np.linalg.norm(truth[-1, _AWAY][:2])) < _NEAR else "dropped"
+    return "timed out"
+
+
+def _grasped(moments: Sequence[Moment]) -> bool:
+    """Return whether the gripper, told to shut, stayed open around something: the target it was not."""
+    return any(
+        len(before.chunk) > 0
+        and float(before.chunk[-1, 6]) < _SHUT
+        and float(after.state[6]) > _FULL
+        and float(before.state[6]) < _SHUT + _FULL
+        for before, after in pairwise(moments)
+    )
+
+
+def _told(courses: Iterator[Course], count: int, tell: Callable[[str], None]) -> Iterator[Course]:
+    won, said = 0, 0
+    for number, course in enumerate(courses, 1):
+        won += course.end == "success"
+        if 10 * number // count > said or number == count:
+            said = 10 * number // count
+            tell(f"{number} of {count} episodes, {won} successes")
+        for moment in course.moments:  # pictures are not needed any more, and many of them are many megabytes
+            moment.images.clear()
+        yield course
+
+
+def _filmed(
+    courses: Sequence[Course], played: Sequence[Played], scenes: dict[str, Scene], config: Evaluate, out: Path
+) -> list[Played]:
+    """Play some episodes again for a film, failures first; return all episodes, those with the name of theirs."""
+    order = sorted(range(len(played)), key=lambda index: (played[index].success, courses[index].index))
+    failed = [index for index in order if not played[index].success and played[index].end != "invalid"][: config.films]
+    won = [index for index in order if played[index].success][: config.films]
+    found = list(played)
+    for index in [*failed, *won]:
+        name = f"films/{played[index].scene}-{played[index].seed}.mp4"
+        (out / "films").mkdir(parents=True, exist_ok=True)
+        _film(courses[index], scenes[played[index].scene], config, out / name)
+        found[index] = replace(played[index], video=name)
+    return found
+
+
+def _film(course: Course, scene: Scene, config: Evaluate, path: Path) -> None:
+    """Write the film of an episode, by doing again what was done."""
+    chunk = max(len(moment.chunk) for moment in course.moments)
+    stage = Stage(scene, Settings(domains.load(config.domain, deployment=True), views=(), chunk=chunk), trusted=True)
+    try:
+        world = World(stage)
+        rate = 1 / (_EVERY * PART * world.model.opt.timestep)
+        write_film(path, _FILM, _pictures(world, course), rate)
+    finally:
+        stage.close()
+
+
+def _pictures(world: World, course: Course) -> Iterator[Image]:
+    world.reset(course.start.seed)
+    seen, looks = list[Image](), 0
+
+    def watch() -> None:
+        nonlocal looks
+        if looks % _EVERY == 0:
+            seen.append(world.picture("preview", *_FILM))
+        looks += 1
+
+    for moment in course.moments:
+        if world.end:
+            break
+        world.step(moment.chunk, watch)
+        yield from seen
+        seen.clear()
+    last = world.picture("preview", *_FILM)
+    yield from [last] * 8

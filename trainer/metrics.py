@@ -1,0 +1,316 @@
+"""Rates and means with intervals, a paired test, a log of JSON lines. Knows neither policies nor torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from scipy import special
+
+from worldgen.shapes import Strict
+
+from .errors import RunError
+
+Z = float(special.ndtri(0.975))
+"""Two-sided 95 % point of the normal distribution."""
+
+
+class Share(Strict):
+    """Successes of so many trials; invalid episodes are none."""
+
+    successes: int
+    trials: int
+    low: float
+    """Lower end of the 95 % interval, 0 … 1."""
+    high: float
+    """Upper end of the 95 % interval, 0 … 1."""
+
+    @property
+    def rate(self) -> float:
+        """Successes per trial, 0 … 1; 0 for no trials."""
+        return self.successes / self.trials if self.trials else 0.0
+
+    @classmethod
+    def of(cls, successes: int, trials: int) -> Share:
+        """Return the share with its interval."""
+        low, high = wilson(successes, trials)
+        return cls(successes=successes, trials=trials, low=low, high=high)
+
+    def words(self) -> tuple[str, str, str]:
+        """Return the rate, its interval and the counts in words."""
+        counts = f"{self.successes} of {self.trials}"
+        if not self.trials:
+            return "-", "no valid trial", counts
+        return f"{_percent(self.rate)} %", f"{_percent(self.low)} to {_percent(self.high)} %", counts
+
+
+def _percent(share: float) -> str:
+    text = f"{100 * share:.0f}"
+    return f"{100 * share:.1f}" if text in ("0", "100") and 0 < share < 1 else text
+
+
+class Mean(Strict):
+    """A mean and its 95 % interval; null where there are too few values."""
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Return the mean of values with its interval."""
+        mean, low, high = plain(mean_interval(values))
+        return cls(mean=mean, low=low, high=high)
+
+    def words(self, unit: str) -> str:
+        """Return the mean and its interval in words."""
+        if self.mean is None:
+            return "-"
+        between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
+        return f"{self.mean:.1f} {unit}{between}"
+
+
+class Paired(Strict):
+    """Two policies on the same starts: the 2x2 table of who succeeds, and what it says."""
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    difference: float
+    """Success of the first minus that of the second [percentage points]."""
+    low: float
+    """Lower end of the 95 % interval of the difference [percentage points]."""
+    high: float
+    """Upper end of the 95 % interval of the difference [percentage points]."""
+    p_value: float
+    """Exact two-sided McNemar test that both succeed equally often."""
+    other: str = ""
+    """Name of the second run; empty where nobody gave one."""
+    left_out: int = 0
+    """Starts that only one of the two played, or that were invalid for one."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of starts that both played."""
+        return self.both + self.only_first + self.only_second + self.neither
+
+    def words(self) -> tuple[str, str]:
+        """Return what the comparison says about the first, at the 5 % level, and what that rests on."""
+        better = "Better" if self.difference > 0 else "Worse"
+        verdict = f"{better} than" if self.p_value < 0.05 else "No clear difference from"
+        p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        return (
+            f"{verdict} {self.other or 'the other run'}",
+            f"{self.difference:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}; exact McNemar test "
+            f"{p_value}; {self.pairs} shared starts, {self.left_out} left out",
+        )
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a rate, in 0 … 1 (Wilson 1927, JASA 22:209); all of it for no trials.
+
+    Raises:
+        ValueError: When there are more successes than trials, or a negative number.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    if trials == 0:
+        return 0.0, 1.0
+    rate, square = successes / trials, Z * Z
+    centre = (rate + square / (2 * trials)) / (1 + square / trials)
+    half = Z * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials**2)) / (1 + square / trials)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    return low, 1.0 if successes == trials else min(1.0, centre + half)
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
+    """Compare the outcomes of two policies, start by start.
+
+    The test is the exact binomial one on the starts where they differ (McNemar 1947, Psychometrika 12:153): under
+    equal rates only_first ~ Binomial(only_first + only_second, ½). It is 1 where they never differ.
+
+    Raises:
+        ValueError: When the two are not equally long.
+    """
+    pairs = [(bool(one), bool(two)) for one, two in zip(first, second, strict=True)]
+    both, only_first = pairs.count((True, True)), pairs.count((True, False))
+    only_second, neither = pairs.count((False, True)), pairs.count((False, False))
+    fewer, differing = min(only_first, only_second), only_first + only_second
+    difference, low, high = _newcombe(both, only_first, only_second, neither)
+    return Paired(
+        both=both,
+        only_first=only_first,
+        only_second=only_second,
+        neither=neither,
+        difference=100 * difference,
+        low=100 * low,
+        high=100 * high,
+        p_value=min(1.0, 2 * float(special.bdtr(fewer, differing, 0.5))) if differing else 1.0,
+    )
+
+
+def _newcombe(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float, float]:
+    """Return the difference of two paired rates and its 95 % interval, in -1 … 1: method 10 of Newcombe (1998).
+
+    Statistics in Medicine 17:2635. The Wilson intervals of the two rates are squared and added, less what the
+    correlation φ of the outcomes, corrected for continuity, takes away.
+    """
+    total = both + only_first + only_second + neither
+    if total == 0:
+        return 0.0, -1.0, 1.0
+    ones, twos = both + only_first, both + only_second
+    (low_1, high_1), (low_2, high_2) = wilson(ones, total), wilson(twos, total)
+    rate_1, rate_2 = ones / total, twos / total
+    margins = math.prod((ones, total - ones, twos, total - twos))
+    covariance: float = both * neither - only_first * only_second
+    if covariance > 0:
+        covariance = max(covariance - total / 2, 0.0)
+    phi = covariance / math.sqrt(margins) if margins else 0.0
+    difference = (only_first - only_second) / total
+    below = _added(rate_1 - low_1, high_2 - rate_2, phi)
+    above = _added(high_1 - rate_1, rate_2 - low_2, phi)
+    return difference, max(-1.0, difference - below), min(1.0, difference + above)
+
+
+def _added(one: float, two: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one**2 - 2 * phi * one * two + two**2))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean and its 95 % interval (Student's t, n - 1 degrees of freedom), in the unit of the values.
+
+    A single value has no interval (nan, nan); no value has no mean either.
+    """
+    data = np.asarray(values, np.float64)
+    if data.size < 2:
+        return (float(data[0]) if data.size else math.nan), math.nan, math.nan
+    mean = float(data.mean())
+    half = float(special.stdtrit(data.size - 1, 0.975) * data.std(ddof=1) / math.sqrt(data.size))
+    return mean, mean - half, mean + half
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can say it: arrays as lists, NaN and infinities as None, the unknown as its text."""
+    if callable(getattr(value, "tolist", None)):  # numpy's arrays and numbers, and torch's without importing it
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+class Log:
+    """A file of one JSON object a line. Each line is out when `append` returns; a kill tears the last one at most."""
+
+    def __init__(self, path: Path, tensorboard: Path | None = None) -> None:
+        """Open a log to append to it; a torn last line of a killed run is cut off.
+
+        Args:
+            path: The file, `metrics.jsonl`; its folder is made.
+            tensorboard: Folder of a mirror for TensorBoard; None for none.
+
+        Raises:
+            RunError: When the file cannot be written, or TensorBoard is asked for and not installed.
+        """
+        self.path = path
+        self._mirror = _Mirror(tensorboard) if tensorboard else None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+            self._file.seek(0)
+            self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write a line. TensorBoard gets its numbers under `record["step"]`.
+
+        Raises:
+            RunError: When the file cannot be written.
+        """
+        values = plain(record)
+        line = json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            self._file.write(line.encode())
+            self._file.flush()
+        except OSError as error:
+            raise self._refusal(error) from error
+        if self._mirror:
+            self._mirror.add(values)
+
+    def close(self) -> None:
+        """Close the file and its mirror; a second time does nothing."""
+        self._file.close()
+        if self._mirror:
+            self._mirror.close()
+            self._mirror = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refusal(self, error: OSError) -> RunError:
+        return RunError(f"'{self.path}' cannot be written ({error.strerror or error}).")
+
+
+class _Mirror:
+    """The numbers of a log as TensorBoard reads them, written without torch."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            writer = import_module("tensorboard.summary.writer.event_file_writer")
+            self._event = import_module("tensorboard.compat.proto.event_pb2").Event
+            self._summary = import_module("tensorboard.compat.proto.summary_pb2").Summary
+        except ImportError as error:
+            raise RunError("TensorBoard is not installed: pip install 'worldgen-trainer[train]'.") from error
+        self._writer = writer.EventFileWriter(str(folder), flush_secs=10)
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        numbers = {
+            name: float(value)
+            for name, value in values.items()
+            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        shown = [self._summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
+        summary = self._summary(value=shown)
+        self._writer.add_event(self._event(wall_time=time.time(), step=int(values.get("step") or 0), summary=summary))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log, the oldest first; a torn last one is left out.
+
+    Raises:
+        RunError: When the file cannot be read or another line is damaged.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise RunError(f"'{path}' cannot be read ({error.strerror or error}).") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise RunError(f"'{path}' is damaged in line {number}: {error}.") from error
+        if not isinstance(record, dict):
+            raise RunError(f"'{path}' is damaged in line {number}: no object.")
+        found.append(record)
+    return found

@@ -1,0 +1,1 @@
+"""Policies: networks that see and read, and what they have in common."""

@@ -1,0 +1,169 @@
+"""What all policies have in common: the protocol, what goes into the trunk, frozen statistics, the folder they live in.
+
+A folder holds model.safetensors, config.json, tokenizer.json, and what a stranger needs to use them: policy_preprocessor.json,
+policy_postprocessor.json and README.md. Never a pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from worldgen.sim.worlds import Observations
+
+from ..config import Sampler
+from ..records import Decisions, Interface
+from .text import LENGTH, Words
+from .vision import OTHER, TARGET, Trunk, TrunkSettings
+
+_METRE = 0.1
+"""Length that positions are counted in inside the network [m]."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the trunk takes: N observations as tensors."""
+
+    images: Tensor
+    """(N, V, 3, S, S) in [-1, 1]."""
+    state: Tensor
+    """(N, S) in physical units."""
+    pieces: Tensor
+    """(N, L) numbers of pieces."""
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def rows(self, index: Tensor | slice) -> Inputs:
+        """Return some of the observations."""
+        return Inputs(self.images[index], self.state[index], self.pieces[index])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Observations, and what was done there."""
+
+    inputs: Inputs
+    actions: Tensor
+    """(N, H, 7) in physical units."""
+    valid: Tensor
+    """(N, H) which of them are to be imitated."""
+
+
+class Policy(Protocol):
+    """What sees, reads and decides."""
+
+    interface: Interface
+    chunk: int
+    """Actions that are executed of each decision."""
+
+    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+        """Decide for each of N observations."""
+
+    def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return the log-density (N,) of decisions that `act` made, and the entropy (N,), with gradients."""
+
+    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return how far the policy is from doing what the batch did: a mean over what is valid."""
+
+
+class Statistics(nn.Module):
+    """Frozen mean and spread of states and actions; set once, from what the first training set holds."""
+
+    def __init__(self, state: int, action: int) -> None:
+        super().__init__()
+        for name, size in (("state", state), ("action", action)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.state_mean: Tensor
+        self.state_std: Tensor
+        self.action_mean: Tensor
+        self.action_std: Tensor
+
+    def fit(self, name: str, values: ArrayLike, floor: float) -> None:
+        """Take mean and standard deviation of values (N, D); a spread below `floor` counts as that."""
+        array = np.asarray(values, np.float64)
+        getattr(self, f"{name}_mean").copy_(torch.as_tensor(array.mean(axis=0)))
+        getattr(self, f"{name}_std").copy_(torch.as_tensor(np.maximum(array.std(axis=0), floor)))
+
+    def state(self, values: Tensor) -> Tensor:
+        """Return normalised states."""
+        return ((values - self.state_mean) / self.state_std).clamp(-6, 6)
+
+    def action(self, values: Tensor) -> Tensor:
+        """Return normalised actions."""
+        return (values - self.action_mean) / self.action_std
+
+    def physical(self, values: Tensor) -> Tensor:
+        """Return actions in physical units."""
+        return values * self.action_std + self.action_mean
+
+
+class Where(nn.Module):
+    """Reads off the trunk's tokens where things are: what pre-training teaches, and a check of sight at any time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            [nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 6)) for _ in range(2)]
+        )
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """Return of target and other (N, 2, 6): position in the base frame [m], and from the tool to it [m]."""
+        return _METRE * torch.stack(
+            [head(memory[:, slot]) for slot, head in zip((TARGET, OTHER), self.heads, strict=True)], dim=1
+        )
+
+
+class Sighted(nn.Module):
+    """Trunk, read-out, words and statistics: what pre-training makes and every policy is built on.
+
+    Args:
+        interface: What is seen and done.
+        trunk: Sizes.
+        words: Tokenizer; None learns the default one.
+    """
+
+    kind: ClassVar[str] = "base"
+    """How config.json calls it."""
+
+    def __init__(
+        self, interface: Interface, trunk: TrunkSettings = TrunkSettings(), words: Words | None = None
+    ) -> None:
+        super().__init__()
+        self.interface, self.sizes, self.words = interface, trunk, words or Words.learn()
+        self.trunk = Trunk(len(interface.cameras), interface.size, len(interface.state), self.words.size, LENGTH, trunk)
+        self.where = Where(trunk.width)
+        self.statistics = Statistics(len(interface.state), len(interface.action))
+
+    @classmethod
+    def own_settings(cls) -> tuple[str, ...]:
+        """Return the names of further arguments of the constructor, which are attributes too."""
+        return ()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the constructor needs, as JSON values."""
+        own = {name: getattr(self, name) for name in self.own_settings()}
+        return {"interface": asdict(self.interface), "trunk": asdict(self.sizes), **own}
+
+    def remember(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the trunk's memory tokens and attention logits."""
+        found: tuple[Tensor, Tensor] = self.trunk(inputs.images, self.statistics.state(inputs.state), inputs.pieces)
+        return found
+
+    def inputs(self, observations: Observations) -> Inputs:
+        """Return observations as tensors."""
+        images = np.stack([observations.images[camera] for camera in self.interface.cameras], axis=1)
+        pieces = torch.from_numpy(self.words(observations.instruction))
+        return Inputs(as_pictures(images), torch.from_numpy(observations.state.astype(np.float32)), pieces)
+
+
+def as_pictures(images: np.ndarray[Any, np.dtype[np.uint8]] | Tensor) -> Tensor:
+    """Return pictures (…, H, W, 3) uint8 as (…, 3, H, W) in [-1, 1]."""
+    tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    return tensor.movedim(-1, -3).float().mul_(2 / 255).sub_(1)

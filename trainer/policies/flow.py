@@ -1,0 +1,189 @@
+"""The default policy: a flow-matching expert over a chunk of actions, behind the trunk. Knows no training loop.
+
+Convention: time τ goes from 0 (noise) to 1 (action); x_τ = τ·a + (1 - τ)·ε and the network learns v = a - ε. With K steps, δ = 1/K and
+τ_k = k/K. Actions inside are normalised. Sources: Lipman et al. 2023; Flow-SDE and Flow-Noise as in pi_RL (arXiv 2510.25889).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldgen.sim.worlds import Observations
+
+from ..config import Learned, Ode, Sampler, Sde, Zero
+from ..records import Decisions, Interface
+from .base import Batch, Inputs, Sighted
+from .text import Words
+from .vision import Block, TrunkSettings
+
+_DRAWS = 4
+"""Times and noises that each demonstration is shown with: the expert is cheap beside the trunk."""
+_TIMES = 32
+"""Numbers that a time is told with."""
+_LEAST = 1e-4
+"""Least standard deviation of a transition: below it a density means nothing."""
+
+
+class Expert(nn.Module):
+    """Velocity of noisy actions, given the trunk's memory."""
+
+    def __init__(self, action: int, horizon: int, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Linear(action, width), nn.Linear(width, action)
+        self.places = nn.Parameter(0.02 * torch.randn(horizon, width))
+        self.clock = nn.Sequential(nn.Linear(_TIMES, width), nn.GELU(), nn.Linear(width, width))
+        self.layers = nn.ModuleList([Block(width, heads, across=True) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("rates", 2 * math.pi * torch.exp(torch.linspace(-1.0, 4.0, _TIMES // 2)), persistent=False)
+        self.rates: Tensor
+
+    def forward(
+        self, noisy: Tensor, time: Tensor, memory: Tensor, hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return velocities (N, H, 7) and features (N, H, W) of actions (N, H, 7) at times (N,).
+
+        `hidden` (N, H) says which actions the others must not see: what lies beyond an episode's end is no action.
+        """
+        phase = time[:, None] * self.rates
+        clock = self.clock(torch.cat([phase.sin(), phase.cos()], dim=-1))
+        tokens = self.enter(noisy) + self.places + clock[:, None]
+        for layer in self.layers:
+            tokens = layer(tokens, hidden, memory)
+        tokens = self.norm(tokens)
+        return self.leave(tokens), tokens
+
+
+class FlowPolicy(Sighted):
+    """A small vision-language-action policy in the shape of pi0.
+
+    Args:
+        interface: What is seen and done.
+        trunk: Sizes of what sees and reads.
+        words: Tokenizer.
+        horizon: Actions that are predicted.
+        chunk: Actions that are executed, the first of them.
+        expert_layers: Layers of the expert.
+    """
+
+    kind: ClassVar[str] = "flow"
+
+    def __init__(
+        self,
+        interface: Interface,
+        trunk: TrunkSettings = TrunkSettings(),
+        words: Words | None = None,
+        horizon: int = 4,
+        chunk: int = 4,
+        expert_layers: int = 3,
+    ) -> None:
+        if not 1 <= chunk <= horizon:
+            raise ValueError(f"chunk {chunk} must be between 1 and the horizon {horizon}.")
+        super().__init__(interface, trunk, words)
+        self.horizon, self.chunk, self.expert_layers = horizon, chunk, expert_layers
+        self.expert = Expert(len(interface.action), horizon, trunk.width, trunk.heads, expert_layers)
+        self.loudness = nn.Linear(trunk.width, len(interface.action))
+        nn.init.zeros_(self.loudness.weight)
+        nn.init.zeros_(self.loudness.bias)
+
+    @classmethod
+    def own_settings(cls) -> tuple[str, ...]:
+        """See `Sighted`."""
+        return "horizon", "chunk", "expert_layers"
+
+    # --- imitation ----------------------------------------------------------------------------------------------------------
+
+    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the mean of |v - (a - ε)|² over valid actions; times favour noise, as in pi0 (1 - τ ~ Beta(1.5, 1))."""
+        memory, _ = self.remember(batch.inputs)
+        actions = self.statistics.action(batch.actions).repeat(_DRAWS, 1, 1)
+        counts = batch.valid.repeat(_DRAWS, 1)
+        hidden, valid = ~counts, counts.to(actions.dtype)[..., None]
+        hidden[:, 0] = False  # somebody must be seen, also by those that do not count
+        noise = torch.randn(actions.shape, generator=rng)
+        time = 1 - torch.rand(len(actions), generator=rng) ** (1 / 1.5)  # u^(1/a) is Beta(a, 1)
+        share = time[:, None, None]
+        velocity, _ = self.expert(share * actions + (1 - share) * noise, time, memory.repeat(_DRAWS, 1, 1), hidden)
+        miss = (velocity - (actions - noise)) ** 2 * valid
+        return miss.sum() / (valid.sum() * actions.shape[-1]).clamp_min(1)
+
+    # --- decisions ----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+        """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
+        inputs = self.inputs(observations)
+        memory, _ = self.remember(inputs)
+        trace = self.sample(memory, rng, sampler or Ode())
+        logp, _ = self._density(memory, trace)
+        actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
+        return Decisions(
+            actions.numpy().astype(np.float32), {"inputs": inputs, **trace}, logp.numpy().astype(np.float32)
+        )
+
+    def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-density and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
+        memory, _ = self.remember(inputs)
+        return self._density(memory, trace)
+
+    def sample(self, memory: Tensor, rng: torch.Generator, sampler: Sampler) -> dict[str, Any]:
+        """Return a denoising chain (N, K + 1, H, 7) and which of its steps were random (N, K)."""
+        count, steps = len(memory), sampler.steps
+        if steps < 1:
+            raise ValueError(f"steps {steps} must be at least 1.")
+        shape = (count, self.horizon, len(self.interface.action))
+        x = torch.zeros(shape) if isinstance(sampler, Zero) else torch.randn(shape, generator=rng)
+        random = torch.zeros(count, steps, dtype=torch.bool)
+        if isinstance(sampler, Learned) or (isinstance(sampler, Sde) and sampler.every):
+            random[:] = True
+        elif isinstance(sampler, Sde):
+            random[torch.arange(count), torch.randint(steps, (count,), generator=rng)] = True
+        chain = [x]
+        for step in range(steps):
+            straight, mean, spread = self._transition(x, step, memory, sampler)
+            noisy = mean + spread * torch.randn(shape, generator=rng) if random[:, step].any() else straight
+            x = torch.where(random[:, step, None, None], noisy, straight)
+            chain.append(x)
+        return {"chain": torch.stack(chain, dim=1), "random": random, "sampler": sampler}
+
+    def _transition(self, x: Tensor, step: int, memory: Tensor, sampler: Sampler) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where a step leads without noise, and mean and spread of where it leads with noise."""
+        delta = 1 / sampler.steps
+        time = step * delta
+        velocity, features = self.expert(x, torch.full((len(x),), time), memory)
+        straight = x + delta * velocity
+        if isinstance(sampler, Sde):
+            sigma2 = sampler.level**2 * (1 - time) / max(time, delta)
+            drift = (x - time * velocity) / (1 - time)
+            spread = torch.full_like(x, math.sqrt(sigma2 * delta))
+            return straight, straight - delta * sigma2 / 2 * drift, spread
+        if isinstance(sampler, Learned):
+            low, high = 2 * math.log(sampler.low), 2 * math.log(sampler.high)
+            share = (torch.tanh(self.loudness(features)) + 1) / 2
+            return straight, straight, torch.exp(0.5 * (low + (high - low) * share))
+        return straight, straight, torch.zeros_like(x)
+
+    def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-density and entropy (N,) of the random steps of a chain, of the actions that are executed only."""
+        chain, random, sampler = trace["chain"], trace["random"], trace["sampler"]
+        logp, entropy = chain.new_zeros(len(chain)), chain.new_zeros(len(chain))
+        for step in range(sampler.steps):
+            chosen = random[:, step]
+            if not chosen.any():
+                continue
+            x, after = chain[chosen, step], chain[chosen, step + 1]
+            _, mean, spread = self._transition(x, step, memory[chosen], sampler)
+            mean, spread, after = mean[:, : self.chunk], spread[:, : self.chunk], after[:, : self.chunk]
+            if (least := float(spread.detach().min())) < _LEAST:
+                raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
+            each = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
+            logp = logp.index_add(0, chosen.nonzero()[:, 0], each.sum(dim=(1, 2)))
+            spreads = (spread.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=(1, 2))
+            entropy = entropy.index_add(0, chosen.nonzero()[:, 0], spreads)
+        return logp, entropy

@@ -1,0 +1,129 @@
+"""A policy that decides in words of its own: each number of an action is one of 256 bins, chosen one after the other (OpenVLA's shape).
+
+Knows no training loop. Bins lie evenly between the recipe-independent limits of normalised actions; all of them are legal at each place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldgen.sim.worlds import Observations
+
+from ..config import Ode, Sampler, Zero
+from ..records import Decisions, Interface
+from .base import Batch, Inputs, Sighted
+from .text import Words
+from .vision import Block, TrunkSettings
+
+BINS = 256
+_REACH = 4.0
+"""Normalised actions beyond this many standard deviations count as that."""
+
+
+class TokenPolicy(Sighted):
+    """The trunk of `flow`, with actions as tokens that are decoded one after the other.
+
+    Args:
+        interface: What is seen and done.
+        trunk: Sizes of what sees and reads.
+        words: Tokenizer.
+        horizon: Actions that are predicted.
+        chunk: Actions that are executed, the first of them.
+        decoder_layers: Layers of the decoder.
+        temperature: That tokens are drawn with, and scored with.
+    """
+
+    kind: ClassVar[str] = "token"
+
+    def __init__(
+        self,
+        interface: Interface,
+        trunk: TrunkSettings = TrunkSettings(),
+        words: Words | None = None,
+        horizon: int = 4,
+        chunk: int = 4,
+        decoder_layers: int = 3,
+        temperature: float = 1.0,
+    ) -> None:
+        if not 1 <= chunk <= horizon:
+            raise ValueError(f"chunk {chunk} must be between 1 and the horizon {horizon}.")
+        if temperature <= 0:
+            raise ValueError(f"temperature {temperature} must be above 0.")
+        super().__init__(interface, trunk, words)
+        self.horizon, self.chunk, self.decoder_layers, self.temperature = horizon, chunk, decoder_layers, temperature
+        count = horizon * len(interface.action)
+        self.values = nn.Embedding(BINS + 1, trunk.width)  # the last one begins a sentence
+        self.places = nn.Parameter(0.02 * torch.randn(count, trunk.width))
+        self.layers = nn.ModuleList([Block(trunk.width, trunk.heads, across=True) for _ in range(decoder_layers)])
+        self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, BINS)
+
+    @classmethod
+    def own_settings(cls) -> tuple[str, ...]:
+        """See `Sighted`."""
+        return "horizon", "chunk", "decoder_layers", "temperature"
+
+    def tokens(self, actions: Tensor) -> Tensor:
+        """Return the bins (N, H * 7) of actions (N, H, 7) in physical units."""
+        share = (self.statistics.action(actions).clamp(-_REACH, _REACH) + _REACH) / (2 * _REACH)
+        return (share * BINS).long().clamp_(0, BINS - 1).flatten(1)
+
+    def actions(self, tokens: Tensor) -> Tensor:
+        """Return the middles (N, H, 7) of bins (N, H * 7) in physical units."""
+        middle = ((tokens + 0.5) / BINS * 2 - 1) * _REACH
+        return self.statistics.physical(middle.unflatten(1, (-1, len(self.interface.action))))
+
+    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the mean cross-entropy of the tokens of valid actions [nats]."""
+        memory, _ = self.remember(batch.inputs)
+        tokens = self.tokens(batch.actions)
+        miss = F.cross_entropy(self._logits(tokens, memory).transpose(1, 2), tokens, reduction="none")
+        valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
+        return (miss * valid).sum() / valid.sum().clamp_min(1)
+
+    @torch.no_grad()
+    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+        """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
+        inputs = self.inputs(observations)
+        memory, _ = self.remember(inputs)
+        greedy = isinstance(sampler or Ode(), Zero)
+        tokens = torch.zeros(len(memory), 0, dtype=torch.long)
+        for place in range(self.chunk * len(self.interface.action)):
+            padded = torch.cat([tokens, torch.zeros(len(tokens), 1, dtype=torch.long)], dim=1)
+            logits = self._logits(padded, memory)[:, place] / self.temperature
+            drawn = (
+                logits.argmax(dim=1, keepdim=True)
+                if greedy
+                else torch.multinomial(logits.softmax(dim=1), 1, generator=rng)
+            )
+            tokens = torch.cat([tokens, drawn], dim=1)
+        trace = {"tokens": tokens, "greedy": greedy}
+        logp, _ = self._density(memory, trace)
+        actions = self.actions(tokens).numpy().astype(np.float32)
+        return Decisions(actions, {"inputs": inputs, **trace}, logp.numpy().astype(np.float32))
+
+    def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-probability and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
+        memory, _ = self.remember(inputs)
+        return self._density(memory, trace)
+
+    def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        tokens = trace["tokens"]
+        if trace["greedy"]:
+            return torch.zeros(len(tokens)), torch.zeros(len(tokens))
+        share = (self._logits(tokens, memory) / self.temperature).log_softmax(dim=-1)
+        logp = share.gather(2, tokens[..., None])[..., 0].sum(dim=1)
+        return logp, -(share.exp() * share).sum(dim=(1, 2))
+
+    def _logits(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
+        first = torch.full((len(tokens), 1), BINS, dtype=torch.long)
+        now = self.values(torch.cat([first, tokens[:, :-1]], dim=1)) + self.places[: tokens.shape[1]]
+        for layer in self.layers:
+            now = layer(now, memory=memory, causal=True)
+        logits: Tensor = self.leave(self.norm(now))
+        return logits

@@ -1,0 +1,210 @@
+"""The trunk: pictures, words and the arm's state → a few tokens that say where what was named is. Knows no actions, no losses.
+
+Words modulate the convolutions and form queries; each query looks at the whole picture through one attention map, and passes on what
+it sees there and where that is. Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GRID = 16
+"""Cells of an attention map along each side."""
+TARGET, OTHER, TOOL = 0, 1, 2
+"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool."""
+
+
+@dataclass(frozen=True)
+class TrunkSettings:
+    """Sizes of the trunk."""
+
+    channels: int = 64
+    """Of the picture's features."""
+    blocks: int = 4
+    """Convolutions at the grid's resolution, each modulated by the words."""
+    width: int = 128
+    """Of every token."""
+    slots: int = 8
+    """Queries that look at each picture."""
+    layers: int = 3
+    """Of the transformer over the tokens."""
+    text_layers: int = 1
+    heads: int = 4
+
+
+class Reader(nn.Module):
+    """Pieces of an instruction → tokens and one vector for all of it."""
+
+    def __init__(self, pieces: int, length: int, settings: TrunkSettings) -> None:
+        super().__init__()
+        self.pieces = nn.Embedding(pieces, settings.width, padding_idx=0)
+        self.places = nn.Parameter(0.02 * torch.randn(length, settings.width))
+        self.layers = nn.ModuleList([Block(settings.width, settings.heads) for _ in range(settings.text_layers)])
+        nn.init.normal_(self.pieces.weight, std=0.3)
+
+    def forward(self, pieces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return tokens (N, L, W), which of them are padding (N, L), and their mean (N, W)."""
+        length = max(int((pieces > 0).sum(dim=1).max()), 1) if len(pieces) else 1
+        pieces = pieces[:, :length]
+        padding = pieces == 0
+        padding[:, 0] = False  # an empty instruction is one token
+        tokens = self.pieces(pieces) + self.places[:length]
+        for layer in self.layers:
+            tokens = layer(tokens, padding)
+        kept = (~padding).to(tokens.dtype)[..., None]
+        return tokens, padding, (tokens * kept).sum(dim=1) / kept.sum(dim=1)
+
+
+class Block(nn.Module):
+    """A transformer layer, normalised first; looks at `memory` too where it has been made for that."""
+
+    def __init__(self, width: int, heads: int, across: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.mix, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        if across:
+            self.seek_norm, self.seek = nn.LayerNorm(width), nn.Linear(width, width)
+            self.offer, self.found = nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.last_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+
+    def forward(
+        self,
+        tokens: Tensor,
+        hidden: Tensor | None = None,
+        memory: Tensor | None = None,
+        hidden_memory: Tensor | None = None,
+        causal: bool = False,
+    ) -> Tensor:
+        """Return tokens (N, L, W).
+
+        Args:
+            tokens: (N, L, W)
+            hidden: (N, L) tokens that no token looks at.
+            memory: (N, M, W)
+            hidden_memory: (N, M) tokens of `memory` that no token looks at.
+            causal: Whether a token sees itself and earlier ones only.
+        """
+        query, key, value = map(self._split, self.mix(self.norm(tokens)).chunk(3, dim=-1))
+        mask = None if hidden is None else ~hidden[:, None, None]
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        tokens = tokens + self.out(self._join(seen))
+        if memory is not None:
+            key, value = map(self._split, self.offer(memory).chunk(2, dim=-1))
+            mask = None if hidden_memory is None else ~hidden_memory[:, None, None]
+            query = self._split(self.seek(self.seek_norm(tokens)))
+            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            tokens = tokens + self.found(self._join(seen))
+        out: Tensor = tokens + self.mlp(self.last_norm(tokens))
+        return out
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _join(self, heads: Tensor) -> Tensor:
+        return heads.transpose(1, 2).flatten(2)
+
+
+class _Modulated(nn.Module):
+    """A residual convolution that the words scale and shift (FiLM, Perez et al. 2018)."""
+
+    def __init__(self, channels: int, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, channels)
+        self.film = nn.Linear(width, 2 * channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, grid: Tensor, words: Tensor) -> Tensor:
+        scale, shift = self.film(words)[..., None, None].chunk(2, dim=1)
+        out: Tensor = grid + self.conv(F.gelu(self.norm(grid) * (1 + scale) + shift))
+        return out
+
+
+class Eye(nn.Module):
+    """A square picture and what the words say → features of GRID x GRID cells."""
+
+    def __init__(self, size: int, settings: TrunkSettings) -> None:
+        super().__init__()
+        if size % (2 * GRID):
+            raise ValueError(f"size {size} px must be a multiple of {2 * GRID}.")
+        step, channels = size // (2 * GRID), settings.channels
+        self.stem = nn.Conv2d(3, 32, step + 2, stride=step, padding=1)
+        self.down = nn.Conv2d(32, channels, 4, stride=2, padding=1)
+        self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
+        dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
+        self.blocks = nn.ModuleList([_Modulated(channels, settings.width, dilation) for dilation in dilations])
+
+    def forward(self, image: Tensor, words: Tensor) -> Tensor:
+        """Return features (N, C, GRID, GRID) of pictures (N, 3, S, S) in [-1, 1]."""
+        grid = self.down(F.gelu(self.stem(image.contiguous(memory_format=torch.channels_last)))) + self.place
+        for block in self.blocks:
+            grid = block(grid, words)
+        return grid
+
+
+class Trunk(nn.Module):
+    """Pictures, words and state → memory tokens.
+
+    Args:
+        cameras: How many pictures.
+        size: Width and height of each [px].
+        state: Numbers of the state.
+        pieces: Size of the vocabulary.
+        length: Most pieces of an instruction.
+        settings: Sizes.
+    """
+
+    def __init__(
+        self, cameras: int, size: int, state: int, pieces: int, length: int, settings: TrunkSettings = TrunkSettings()
+    ) -> None:
+        super().__init__()
+        width = settings.width
+        self.settings = settings
+        self.reader = Reader(pieces, length, settings)
+        self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
+        self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
+        self.asks = Block(width, settings.heads, across=True)
+        self.seek = nn.Linear(width, settings.channels)
+        self.sees = nn.Sequential(nn.Linear(settings.channels + 2, width), nn.GELU(), nn.Linear(width, width))
+        self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
+        self.says = nn.Linear(width, width)
+        self.kinds = nn.Parameter(0.02 * torch.randn(cameras * settings.slots + 2, width))
+        self.layers = nn.ModuleList([Block(width, settings.heads) for _ in range(settings.layers)])
+        self.norm = nn.LayerNorm(width)
+        axis = (torch.arange(GRID) + 0.5) / GRID
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        self.register_buffer("cells", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
+        self.cells: Tensor
+
+    def forward(self, images: Tensor, state: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
+        """Return memory and attention.
+
+        Args:
+            images: (N, V, 3, S, S) in [-1, 1].
+            state: (N, S) normalised.
+            pieces: (N, L) numbers of pieces, 0 for padding.
+
+        Returns:
+            (N, V * slots + 2, W) tokens, and the logits of each slot's map (N, V, slots, GRID * GRID).
+        """
+        tokens, padding, words = self.reader(pieces)
+        queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
+        seek = self.seek(queries)
+        seen, maps = [], []
+        for index, eye in enumerate(self.eyes):
+            grid = eye(images[:, index], words).flatten(2)
+            logits = seek @ grid / grid.shape[1] ** 0.5
+            share = logits.softmax(dim=-1)
+            what, where = share @ grid.transpose(1, 2), share @ self.cells
+            seen.append(self.sees(torch.cat([what, where], dim=-1)) + queries)
+            maps.append(logits)
+        memory = torch.cat([*seen, self.feels(state)[:, None], self.says(words)[:, None]], dim=1) + self.kinds
+        for layer in self.layers:
+            memory = layer(memory)
+        return self.norm(memory), torch.stack(maps, dim=1)

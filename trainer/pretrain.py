@@ -1,0 +1,235 @@
+"""Pre-training: a trunk learns to see and read from labelled pictures of generated scenes. Knows no actions.
+
+Losses: each taught slot's attention map against a Gaussian around the true pixel (cross-entropy), and the read-out positions against the
+true ones (Huber). Labels come from the simulator and are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldgen.library import Scene, SceneLibrary
+
+from . import checkpoint, pictures
+from .config import Pretrain
+from .errors import RunError
+from .metrics import Log
+from .pictures import Pictures
+from .policies.base import Inputs, Sighted, as_pictures
+from .policies.store import save_policy
+from .policies.vision import GRID, OTHER, TARGET, TOOL
+from .records import Interface
+
+_BLOB = 0.7
+"""Standard deviation of the true map [cells]."""
+_MAPS, _WHERE = 0.3, 1.0
+"""Weights of the two losses."""
+_SAVE = 500
+"""Steps between two saved states."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well a network finds what it is told, on pictures that it was not trained on."""
+
+    median_mm: float
+    """Of the distance between said and true middle of what is named first, in the base frame."""
+    within_15_mm: float
+    """Share."""
+    right_of_rivals: float
+    """Share of pictures with another object of the category where the answer is nearer to the one that is meant."""
+    other_median_mm: float
+    """As the first, of what is named second."""
+    pictures: int
+    rivals: int
+    """Pictures with another object of the category."""
+
+
+def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None] = print) -> Figures:
+    """Draw pictures, train, measure on scenes of other splits, and write the policy folder `OUT/policy`.
+
+    Args:
+        libraries: Where the scenes are: those of split train are learned from, all others measured on.
+        config: See `Pretrain`.
+        tell: Takes lines about the progress.
+
+    Raises:
+        RunError: When a library lacks a split, or the folder is another run's.
+    """
+    torch.set_num_threads(config.threads)
+    scenes = [scene for root in libraries for scene in SceneLibrary.open(root).scenes()]
+    train = _drawn([s for s in scenes if s.record.split == "train"], config, "pictures", config.pictures, tell)
+    robots = {scene.record.spec.robot for scene in scenes}
+    if len(robots) > 1:
+        raise RunError(f"The libraries are of different arms: {', '.join(sorted(robots))}. Give libraries of one.")
+    net = _new(train, config, robots.pop())
+    ema = _train(net, train, config, tell)
+    unseen = [scene for scene in scenes if scene.record.split != "train"]
+    report = _drawn(unseen, config, "report", config.report, tell)
+    net.load_state_dict(ema)
+    figures = measure(net, report)
+    save_policy(net, config.out / "policy", {"pre-training": asdict(config) | {"out": ""}, "held out": asdict(figures)})
+    tell(_told(figures))
+    return figures
+
+
+def measure(net: Sighted, data: Pictures) -> Figures:
+    """Return how well a network finds what the first sentence of each picture names; what is out of sight does not count."""
+    said, true, second, also = [], [], [], []
+    with torch.inference_mode():
+        net.eval()
+        for index in torch.arange(len(data)).split(256):
+            rows = index.numpy()
+            inputs = _inputs(net, data, rows, np.zeros(len(rows), int))
+            memory, _ = net.remember(inputs)
+            found = net.where(memory)[:, :, :3].numpy()
+            said.append(found[:, 0])
+            second.append(found[:, 1])
+            true.append(data.points[rows, 0, 0])
+            also.append(data.points[rows, 0, 1])
+        net.train()
+    answer, truth = np.concatenate(said), np.concatenate(true)
+    shown = _in_sight(data.pixels[:, 0, 0])
+    error = np.linalg.norm(answer - truth, axis=1)[shown]
+    rival = shown & np.isfinite(data.rivals[:, 0]).all(axis=1)
+    right = np.linalg.norm(answer - truth, axis=1) < np.linalg.norm(answer - data.rivals[:, 0], axis=1)
+    others = np.linalg.norm(np.concatenate(second) - np.concatenate(also), axis=1)[_in_sight(data.pixels[:, 0, 1])]
+    return Figures(
+        median_mm=1e3 * float(np.median(error)),
+        within_15_mm=float((error < 0.015).mean()),
+        right_of_rivals=float(right[rival].mean()) if rival.any() else math.nan,
+        other_median_mm=1e3 * float(np.median(others)),
+        pictures=int(shown.sum()),
+        rivals=int(rival.sum()),
+    )
+
+
+def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
+    folder, said = config.out / name, 0.0
+    seed = config.seed + (10**9 if name == "report" else 0)
+    for done in pictures.draw(
+        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, workers=config.workers, held_out=name == "report",
+    ):  # fmt: skip
+        if done / count >= said:
+            tell(f"{name}: {done} of {count} drawn")
+            said = done / count + 0.05
+    return pictures.load(folder, count)
+
+
+def _new(data: Pictures, config: Pretrain, robot: str) -> Sighted:
+    torch.manual_seed(config.seed)
+    net = Sighted(Interface(robot=robot, size=config.size))
+    net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
+    return net
+
+
+def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:
+    """Train a network and return the running mean of its weights."""
+    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
+    ema = {name: value.clone() for name, value in net.state_dict().items()}
+    state, first = config.out / checkpoint.STATE, 0
+    if state.exists():
+        numbers, groups = checkpoint.load_training(state, net, optimiser)
+        first, ema = int(numbers["step"]), groups["ema"]
+        tell(f"going on from step {first}")
+    log = Log(config.out / "metrics.jsonl")
+    for step, (rows, which) in _batches(len(data), data.sentences.shape[1], config, first):
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * cosine(step, config.steps)
+        loss, parts = _loss(net, data, rows, which)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        follow(ema, net, min(0.999, (1 + step) / (10 + step)))
+        if step % 100 == 99 or step + 1 == config.steps:
+            log.append({"step": step + 1, "loss": float(loss), **parts})
+            tell(
+                f"step {step + 1} of {config.steps}: "
+                + ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
+            )
+        if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
+            checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
+    return ema
+
+
+def _batches(
+    count: int, sentences: int, config: Pretrain, first: int
+) -> Iterator[tuple[int, tuple[NDArray[Any], NDArray[Any]]]]:
+    """Yield for each step which pictures to show, and which sentence with each; a step's own are the same after a restart."""
+    for step in range(first, config.steps):
+        rng = np.random.default_rng([config.seed, step])
+        yield step, (np.sort(rng.integers(count, size=config.batch)), rng.integers(sentences, size=config.batch))
+
+
+def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> Inputs:
+    pieces = torch.from_numpy(
+        net.words([str(data.sentences[row, index]) for row, index in zip(rows, which, strict=True)])
+    )
+    return Inputs(as_pictures(data.images[rows]), torch.from_numpy(data.state[rows]), pieces)
+
+
+def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
+    inputs = _inputs(net, data, rows, which)
+    memory, logits = net.remember(inputs)
+    pixels = np.concatenate([data.pixels[rows, which], data.tool[rows, None]], axis=1)
+    seen = torch.from_numpy(_in_sight(pixels))
+    truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
+    maps = -(truth * logits[:, 0, [TARGET, OTHER, TOOL]].log_softmax(dim=-1)).sum(dim=-1)
+    points = torch.from_numpy(np.nan_to_num(data.points[rows, which]))
+    wanted = torch.cat([points, points - inputs.state[:, None, :3]], dim=-1)
+    miss = F.huber_loss(net.where(memory), wanted, reduction="none", delta=0.02).mean(dim=-1) / 0.02
+    shown = seen[:, :2].float()
+    where, found = (miss * shown).sum() / shown.sum(), (maps * seen).sum() / seen.sum()
+    error = (net.where(memory)[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]]
+    parts = {
+        "maps": float(found.detach()),
+        "where": float(where.detach()),
+        "median mm": 1e3 * float(error.detach().median()),
+    }
+    return _WHERE * where + _MAPS * found, parts
+
+
+def _in_sight(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.isfinite(pixels).all(axis=-1) & (np.abs(np.nan_to_num(pixels) - 0.5) < 0.5).all(axis=-1)
+
+
+def _blobs(pixels: Tensor) -> Tensor:
+    """Return a Gaussian over the cells around each pixel, (…, GRID * GRID), that sums to 1."""
+    axis = (torch.arange(GRID) + 0.5) / GRID
+    x, y = (torch.exp(-0.5 * ((pixels[..., i, None] - axis) * GRID / _BLOB) ** 2) for i in (0, 1))
+    blob = (y[..., :, None] * x[..., None, :]).flatten(-2)
+    return blob / blob.sum(dim=-1, keepdim=True).clamp_min(1e-9)
+
+
+def cosine(step: int, steps: int, warm: float = 0.03) -> float:
+    """Return the share of the peak learning rate at a step: up a line, down a cosine."""
+    rise = max(1, round(warm * steps))
+    return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+
+
+def follow(ema: dict[str, Tensor], net: torch.nn.Module, decay: float) -> None:
+    """Move a running mean of weights towards a network's, in place."""
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                ema[name].lerp_(value, 1 - decay)
+            else:
+                ema[name].copy_(value)
+
+
+def _told(found: Figures) -> str:
+    return (
+        f"held out: median {found.median_mm:.1f} mm, within 15 mm {found.within_15_mm:.1%} (n {found.pictures}); "
+        f"right of two alike {found.right_of_rivals:.1%} (n {found.rivals}); second object {found.other_median_mm:.1f} mm"
+    )

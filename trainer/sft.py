@@ -1,0 +1,205 @@
+"""Supervised fine-tuning: a policy learns to do what a dataset's episodes do. Knows datasets and policies, no worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import checkpoint
+from .config import Sft
+from .dataset import Dataset, read, require_fits
+from .errors import RunError
+from .metrics import Log
+from .policies.base import Batch, Inputs, Sighted, as_pictures
+from .policies.store import load_policy, new_policy, save_policy
+from .pretrain import cosine, follow
+
+_SAVE = 500
+"""Steps between two saved states."""
+_TELL = 100
+"""Steps between two lines."""
+_FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
+"""Least spread of actions that they are normalised with [m], [rad]."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The frames of a dataset that can be learned from, each with the actions that follow it."""
+
+    data: Dataset
+    frames: NDArray[np.int64]
+    """(N,) frames whose own action is to be imitated."""
+    horizon: int
+
+    @classmethod
+    def of(cls, data: Dataset, horizon: int) -> Windows:
+        """Return all windows of a dataset.
+
+        Raises:
+            RunError: When there is nothing to imitate.
+        """
+        frames = np.flatnonzero(~data.perturbed & data.success[data.episode])
+        if not len(frames):
+            raise RunError("The dataset holds no successful, undisturbed frame to imitate.")
+        return cls(data, frames, horizon)
+
+    def actions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the actions (N, H, 7) that follow frames, and which count: up to the episode's end and the next push."""
+        index = self.frames[rows, None] + np.arange(self.horizon)
+        inside = index < self.data.starts[self.data.episode[self.frames[rows]] + 1][:, None]
+        index = np.minimum(index, len(self.data.action) - 1)
+        valid = np.logical_and.accumulate(inside & ~self.data.perturbed[index], axis=1)
+        return self.data.action[index], valid
+
+
+def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted:
+    """Train a policy on a dataset and write it to `OUT/policy`; a killed run goes on where it was.
+
+    Raises:
+        DatasetError: When the dataset is damaged, or of another robot, rate, camera or action space than the policy started from.
+        RunError: When the folder holds another run.
+        CheckpointError: When what to start from cannot be read.
+    """
+    torch.set_num_threads(config.threads)
+    data = read(root, limit=config.limit)
+    _require_same_run(config, root)
+    policy = _start(config, data, root)
+    windows = Windows.of(data, policy.horizon)
+    tell(
+        f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
+    )
+    weights = _train(policy, windows, config, tell)
+    policy.load_state_dict(weights)
+    facts = {
+        "fine-tuning": {**_plain(config), "data": root.name},
+        "episodes": data.episodes,
+        "frames": len(windows.frames),
+    }
+    save_policy(policy, config.out / "policy", facts)
+    return policy.eval()
+
+
+def _start(config: Sft, data: Dataset, root: Path) -> Any:
+    """Return the policy before training: from a base, from nothing, or one that goes on."""
+    torch.manual_seed(config.seed)
+    if config.base == "none":
+        policy = new_policy(config.policy, data.interface)
+        policy.statistics.fit("state", data.state, 0.02)
+    else:
+        found = load_policy(config.base)
+        require_fits(data.interface, found.interface, root)
+        if found.kind == config.policy:
+            return found.train()
+        policy = new_policy(config.policy, found.interface, found)
+    policy.statistics.fit("action", data.action[~data.perturbed], _FLOOR)
+    return policy
+
+
+def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
+    """Train and return the running mean of the weights."""
+    trunk = list(policy.trunk.parameters())
+    known = {id(value) for value in trunk}
+    rest = [value for value in policy.parameters() if id(value) not in known]
+    peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
+    optimiser = torch.optim.AdamW([{"params": trunk}, {"params": rest}], config.lr, weight_decay=config.weight_decay)
+    ema = {name: value.clone() for name, value in policy.state_dict().items()}
+    first, state = 0, config.out / checkpoint.STATE
+    if state.exists():
+        numbers, groups = checkpoint.load_training(state, policy, optimiser)
+        first, ema = int(numbers["step"]), groups["ema"]
+        tell(f"going on from step {first}")
+    sentences = _sentences(windows.data, config)
+    policy.train()
+    with Log(config.out / "metrics.jsonl") as log:
+        for step in range(first, config.steps):
+            rng = torch.Generator().manual_seed(
+                config.seed * 1_000_003 + step
+            )  # a step's own: the same after a restart
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["lr"] = peak * cosine(step, config.steps)
+            loss = policy.imitation_loss(_batch(policy, windows, sentences, config, rng), rng)
+            optimiser.zero_grad()
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+            if torch.isfinite(norm):
+                optimiser.step()
+            follow(ema, policy, min(config.ema, (1 + step) / (10 + step)))
+            if step % _TELL == _TELL - 1 or step + 1 == config.steps:
+                log.append({"step": step + 1, "loss": float(loss.detach()), "gradient": float(norm)})
+                tell(f"step {step + 1} of {config.steps}: loss {float(loss.detach()):.4f}")
+            if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
+                checkpoint.save_training(state, policy, optimiser, {"step": step + 1}, ema=ema)
+    return ema
+
+
+def _batch(policy: Sighted, windows: Windows, sentences: list[str], config: Sft, rng: torch.Generator) -> Batch:
+    data = windows.data
+    rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
+    frames = windows.frames[rows]
+    images = np.stack([data.images[camera][frames] for camera in policy.interface.cameras], axis=1)
+    actions, valid = windows.actions(rows)
+    inputs = Inputs(
+        augment(as_pictures(images), config.shift, config.colour, rng),
+        torch.from_numpy(data.state[frames]),
+        torch.from_numpy(policy.words([sentences[episode] for episode in data.episode[frames]])),
+    )
+    return Batch(inputs, torch.from_numpy(actions), torch.from_numpy(valid))
+
+
+def augment(images: Tensor, shift: int, colour: float, rng: torch.Generator) -> Tensor:
+    """Return pictures (N, V, 3, S, S) in [-1, 1] moved by up to `shift` pixels and with other brightness, contrast and colours.
+
+    Each is moved and coloured by its own numbers, all cameras of one observation alike.
+    """
+    count, _, _, size, _ = images.shape
+    if colour:
+        gain = 1 + colour * (2 * torch.rand(count, 1, 3, 1, 1, generator=rng) - 1)
+        offset = colour * (2 * torch.rand(count, 1, 1, 1, 1, generator=rng) - 1)
+        images = (images * gain + offset).clamp_(-1, 1)
+    if shift:
+        x, y = torch.randint(-shift, shift + 1, (2, count), generator=rng)
+        reach = torch.arange(size)
+        columns = (reach + x[:, None]).clamp(0, size - 1)[:, None, None, None, :].expand(images.shape)
+        rows = (reach + y[:, None]).clamp(0, size - 1)[:, None, None, :, None].expand(images.shape)
+        images = images.gather(4, columns).gather(3, rows)
+    return images
+
+
+def _sentences(data: Dataset, config: Sft) -> list[str]:
+    """Return each episode's sentence; for the control, that of another episode."""
+    if not config.shuffle_instructions:
+        return data.instructions
+    order = np.random.default_rng(config.seed).permutation(len(data.instructions))
+    return [data.instructions[int(index)] for index in order]
+
+
+def _plain(config: Sft) -> dict[str, Any]:
+    return {name: value for name, value in asdict(config).items() if name not in ("out", "threads")}
+
+
+def _require_same_run(config: Sft, root: Path) -> None:
+    """Refuse to go on with a run of other settings."""
+    import json
+
+    note, made = config.out / "run.json", {**_plain(config), "data": str(root)}
+    if note.exists():
+        old = json.loads(note.read_text())
+        changed = [
+            f"{name} {made.get(name)!r} instead of {old.get(name)!r}"
+            for name in made
+            if made.get(name) != old.get(name)
+        ]
+        if changed:
+            raise RunError(
+                f"'{config.out}' is a run with other settings: {'; '.join(changed)}. Use another --out or delete it."
+            )
+        return
+    config.out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(made, indent=1) + "\n")
