@@ -29,9 +29,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-setup-train: setup  ## Add what the trainer needs; torch comes first, so that nothing pulls in another build of it
-	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[train]'
+setup-train: setup $(VENV)/.train-ready  ## Add what the trainer needs
+
+# torch comes first, so that nothing pulls in another build of it
+$(VENV)/.train-ready: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
 
 opengl:
 	@if [ "$$(uname -s)" = Linux ] && ! ldconfig -p 2>/dev/null | grep -qE 'libEGL\.so\.1|libOSMesa\.so' \
@@ -47,20 +51,20 @@ demo: setup  ## Make a library of 20 scenes from one sentence, check it, film an
 	$(BIN)/worldgen play $(OUT) --video $(OUT)/../expert.mp4
 	$(BIN)/worldgen gallery $(OUT)
 
-test: setup  ## Run the tests, without the slow ones
+test: setup-train  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
-test-all: setup  ## Run all tests
+test-all: setup-train  ## Run all tests
 	$(BIN)/pytest -n $(WORKERS)
 
 lint: setup  ## Mend what the linter can, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: setup  ## Check types
+types: setup-train  ## Check types
 	$(BIN)/mypy
 
 schemas: setup  ## Write schemas/*.json anew

@@ -1,4 +1,4 @@
-"""Whether LeRobot and `trainer.dataset` read each other: `python -m benchmarks.lerobot_check --python PYTHON`. Prints Markdown.
+"""Whether LeRobot and the trainer read each other: `python -m benchmarks.lerobot_check --python PYTHON`. Prints Markdown.
 
 PYTHON is an interpreter that has `lerobot` (0.4.4 was tried), in an environment of its own. It opens a dataset that is written
 here and tells what it sees; then it writes one, which is read here. Exits 1 when anything differs.
@@ -19,7 +19,8 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from trainer.dataset import Writer, read
+from trainer.dataset import read
+from trainer.recorder import Writer
 from trainer.records import Demonstration, Interface
 
 INTERFACE = Interface(cameras=("policy", "robot/wrist"), size=32)

@@ -142,8 +142,8 @@ class Sft:
 class Evaluate:
     """Play a policy from many starts and report its success with intervals."""
 
-    split: str = "train"
-    """Split of the library, or `all`."""
+    split: str = "unseen"
+    """Split of the library; `unseen` is all but train, `all` every one."""
     episodes: int = 200
     out: Path | None = None
     """Folder of the report; default RUN/eval-SPLIT."""

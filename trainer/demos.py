@@ -18,9 +18,9 @@ from worldgen.sim.stage import Settings, View
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 
 from .config import Demos
-from .dataset import Writer
 from .errors import RunError
 from .play import Course, play
+from .recorder import Writer
 from .records import Demonstration, Interface
 
 _LONGEST = 3

@@ -71,8 +71,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         raise RunError(
             f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
         )
-    found = SceneLibrary.open(library)
-    scenes = list(found.scenes(None if config.split == "all" else config.split))
+    scenes = scenes_of(library, config.split)
     require_fits(interface_of(scenes, library, config.split, policy.interface.size), policy.interface, library)
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
@@ -90,6 +89,13 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         report = report.model_copy(update={"comparison": compare(report, Report.load(config.versus))})
     report.save(out)
     return report
+
+
+def scenes_of(library: Path, split: str) -> list[Scene]:
+    """Return the scenes of a split, of `all`, or of `unseen`: all but train."""
+    if split not in ("all", "unseen"):
+        return list(SceneLibrary.open(library).scenes(split))
+    return [scene for scene in SceneLibrary.open(library).scenes() if split == "all" or scene.record.split != "train"]
 
 
 def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:

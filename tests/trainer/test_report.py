@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from trainer.errors import RunError
 from trainer.metrics import Share, wilson
 from trainer.records import Played
-from trainer.report import Report, compare, html, summarise, text
+from trainer.report import Report, compare, summarise, text
+from trainer.report_page import html
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)> push \" onclick='x' & {x} $y"
 FACTS: dict[str, Any] = {

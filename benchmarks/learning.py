@@ -1,0 +1,96 @@
+"""What imitation reaches with and without a pretrained base: `python -m benchmarks.learning`. Prints Markdown for docs/results.md.
+
+In turn, each kept and gone on with after a kill: a library of all task families; a base that learns to see on its training split;
+demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, and a control that gets
+the sentences of other episodes; evaluation on scenes of the other splits, which nothing was trained on.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import tyro
+
+from benchmarks.certify import SENTENCES
+from trainer.config import Demos, Evaluate, Pretrain, Sft
+from trainer.demos import demonstrate
+from trainer.evaluate import evaluate
+from trainer.pretrain import pretrain
+from trainer.report import Report
+from trainer.sft import sft
+from worldgen import pipeline
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to measure."""
+
+    out: Path = Path("learning")
+    """Folder of everything."""
+    scenes: int = 700
+    seed: int = 31
+    base: str = ""
+    """Base to start from; empty makes one here."""
+    demonstrations: tuple[int, ...] = (30, 200, 1000, 3000)
+    episodes: int = 500
+    """Of each evaluation."""
+    controls: bool = True
+    """Also random weights and shuffled instructions."""
+    steps: int = 4_000
+    """Optimiser steps of fine-tuning."""
+    pretrain: Pretrain = field(default_factory=Pretrain)
+    workers: int = 2
+
+
+def main(config: Config) -> None:
+    """Make what is missing and print the table."""
+    library, base = config.out / "library", config.base or str(config.out / "base" / "policy")
+    sentences = tuple(sentence for group in SENTENCES.values() for sentence in group)
+    settings = pipeline.Settings(sentences, config.scenes, config.seed, splits=(0.7, 0.075, 0.075, 0.075, 0.075))
+    pipeline.make(settings, library, workers=config.workers)
+    if not config.base and not Path(base).exists():
+        pretrain([library], replace(config.pretrain, out=config.out / "base"), _tell)
+    data = config.out / "data"
+    if not (data / "meta" / "info.json").exists():
+        demonstrate(library, Demos(out=data, episodes=max(config.demonstrations), workers=config.workers), _tell)
+    print("| start | demonstrations | policy | never-trained scenes | 95 % | n |")
+    print("|---|---|---|---|---|---|")
+    for start, count, kind, shuffled in _cells(config):
+        chosen = Sft(base=base if start == "base" else "none", policy=kind, limit=count, steps=config.steps, shuffle_instructions=shuffled)  # type: ignore[arg-type]
+        name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
+        report = _measured(config, library, data, replace(chosen, out=config.out / name))
+        share = report.total
+        what = f"{start}, shuffled instructions" if shuffled else start
+        print(
+            f"| {what} | {count} | {kind} | {share.rate:.1%} | {100 * share.low:.1f} to {100 * share.high:.1f} | {share.trials} |",
+            flush=True,
+        )
+
+
+def _cells(config: Config) -> list[tuple[str, int, str, bool]]:
+    """Return start, demonstrations, policy and whether instructions are shuffled, of each row."""
+    rows = [("base", count, "flow", False) for count in config.demonstrations]
+    if config.controls:
+        rows += [("none", count, "flow", False) for count in config.demonstrations]
+        rows += [("base", max(config.demonstrations), "flow", True)]
+        rows += [("base", count, "token", False) for count in config.demonstrations if count == 1000]
+    return rows
+
+
+def _measured(config: Config, library: Path, data: Path, chosen: Sft) -> Report:
+    folder = chosen.out / "eval-unseen"
+    if (folder / "report.json").exists():
+        return Report.load(folder)
+    if not (chosen.out / "policy").exists():
+        sft(data, chosen, _tell)
+    return evaluate(chosen.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=config.workers), _tell)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

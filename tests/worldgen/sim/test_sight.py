@@ -1,0 +1,81 @@
+"""Pictures with labels: what is said of a picture is what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+import pytest
+
+from worldgen.library import SceneLibrary
+from worldgen.sim import domains
+from worldgen.sim.sight import Scatter, project
+from worldgen.sim.stage import Settings, Stage, View
+
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def scatter(library: SceneLibrary) -> Iterator[Scatter]:
+    scene = next(scene for scene in library.scenes() if scene.record.family == "pick-and-place")
+    stage = Stage(scene, Settings(domains.load("paper"), views=(View("policy", SIDE, SIDE),)), trusted=True)
+    yield Scatter(stage)
+    stage.close()
+
+
+def test_the_same_seed_gives_the_same_pictures(scatter: Scatter) -> None:
+    one, two = scatter.pictures(5, 3), scatter.pictures(5, 3)
+    for before, after in zip(one, two, strict=True):
+        assert (before.observation.images["policy"] == after.observation.images["policy"]).all()
+        assert all((before.points[name] == after.points[name]).all() for name in before.points)
+
+
+def test_arm_and_objects_move(scatter: Scatter) -> None:
+    many = [sight for seed in range(6) for sight in scatter.pictures(seed, 4)]
+    tools = np.array([sight.observation.state[:3] for sight in many])
+    assert (np.ptp(tools, axis=0) > [0.05, 0.1, 0.05]).all()
+    assert np.ptp([sight.observation.state[6] for sight in many]) > 0.5
+    for name in many[0].points:
+        assert np.ptp([sight.points[name][:2] for sight in many], axis=0).max() > 0.02
+
+
+def test_pixels_are_where_an_object_is_drawn(scatter: Scatter) -> None:
+    """Each object alone in the picture: its pixels lie around the one that is said to show its middle."""
+    stage, checked = scatter.stage, 0
+    for seed in range(8):
+        sight = scatter.pictures(seed, 1)[0]
+        for name, body in stage.free.items():
+            only = stage.model.body_rootid[stage.model.geom_bodyid] == body
+            shown = stage.lens().geoms(scatter.world.data, "policy", SIDE, SIDE, only)
+            rows, columns = np.nonzero(np.isin(shown, np.flatnonzero(only)))
+            if len(rows) < 20 or min(rows.min(), columns.min()) == 0 or max(rows.max(), columns.max()) == SIDE - 1:
+                continue
+            middle = np.array([columns.min() + columns.max() + 1, rows.min() + rows.max() + 1]) / 2 / SIDE
+            assert sight.pixels[name] == pytest.approx(middle, abs=3.5 / SIDE), name
+            checked += 1
+    assert checked > 10
+
+
+def test_the_middle_of_the_picture_is_what_the_camera_looks_at(scatter: Scatter) -> None:
+    data, camera = scatter.world.data, scatter.stage.model.camera("policy").id
+    ahead = data.cam_xpos[camera] - 0.6 * data.cam_xmat[camera].reshape(3, 3)[:, 2]
+    assert project(scatter.stage.model, data, camera, ahead) == pytest.approx([0.5, 0.5])
+
+
+def test_what_is_held_is_between_the_fingers(scatter: Scatter) -> None:
+    held = 0
+    for seed in range(40):
+        for sight in scatter.pictures(seed, 4):
+            tool = sight.observation.state[:3]
+            movable = [sight.points[name] for name in scatter.stage.free]
+            nearest = min(float(np.linalg.norm(point - tool)) for point in movable)
+            held += nearest < 0.05 and tool[2] > 0.1
+    assert held > 3
+
+
+def test_no_time_passes(scatter: Scatter) -> None:
+    scatter.pictures(0, 2)
+    assert scatter.world.data.time == 0
+    assert not scatter.world.data.warning.number.any()
+    assert mujoco.mj_name2id(scatter.stage.model, mujoco.mjtObj.mjOBJ_CAMERA, "policy") >= 0
