@@ -51,6 +51,7 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     try:
+        exists(folder)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         for name, body in files.items():
@@ -72,6 +73,14 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def exists(folder: Path) -> bool:
+    """Return whether there is such a folder; one whose writer was killed between its two renames is put back first."""
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+    return folder.exists()
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Return config.json of a policy folder.
 
@@ -82,9 +91,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"'{folder}' is a pickle, which can run any code when it is read. Policies are folders with {WEIGHTS} and {CONFIG}."
         )
-    old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.exists():  # killed between two renames
-        old.rename(folder)
+    exists(folder)
     try:
         value = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError as error:

@@ -80,8 +80,8 @@ class Pretrain:
     """Processes that draw."""
     threads: int = 2
     """Threads that learn."""
-    report: int = 2_000
-    """Pictures of scenes of other splits that the figures are measured on."""
+    report: int = 1_500
+    """Pictures of each of the other splits that the figures are measured on."""
 
 
 @dataclass(frozen=True)

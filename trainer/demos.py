@@ -5,7 +5,8 @@ At times the arm is pushed off its way on purpose. What follows shows how to com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,31 +41,25 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     """Write a dataset of `config.episodes` successful demonstrations; an unfinished one is finished. Return how many were tried.
 
     Raises:
-        RunError: When the library has no scene of the split, or the expert solves too few.
+        RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings.
         DatasetError: When the folder holds another dataset.
     """
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size)
-    views = tuple(View(camera, config.size, config.size) for camera in interface.cameras)
-    settings, tried = Settings(domains.load(config.domain), views=views, chunk=1), 0
-    families = {scene.name: scene.record.family for scene in scenes}
+    families, tried = {scene.name: scene.record.family for scene in scenes}, 0
     with Writer(config.out, interface, per_file=_PER_FILE) as writer:
-        count, first = writer.episodes, (int(writer.last["seed"]) + 1 if writer.episodes else _seed(config, 0))
-        starts = _starts(sorted(families), config, first - _seed(config, 0))
-        slots = min(config.slots, len(starts))
-        with ProcessWorlds(library, settings, slots, config.workers, trusted=True) as worlds:
-            pushes = _Pushes(worlds, config.disturb)
-            for course in in_order(play(pushes, worlds, starts)):
-                if count >= config.episodes:
-                    break
+        count, first = writer.episodes, _resumed(writer, sorted(families), config)
+        starts = _starts(sorted(families), config, first) if count < config.episodes else []
+        with contextlib.closing(_shown(library, interface, families, starts, config)) as shown:
+            for demonstration in shown:
                 tried += 1
-                if course.end == "success":
-                    writer.add(_demonstration(course, pushes, families[course.start.scene], config))
+                if demonstration is not None:
+                    writer.add(demonstration)
                     count += 1
                     if count % 25 == 0:
-                        tell(
-                            f"{count} of {config.episodes} demonstrations; the expert solved {count} of the starts so far"
-                        )
+                        tell(f"{count} of {config.episodes} demonstrations; {tried} starts were tried now")
+                if count >= config.episodes:
+                    break
         if count < config.episodes:
             raise RunError(
                 f"The expert solved too few starts: {count} of {config.episodes} demonstrations. "
@@ -98,6 +93,39 @@ def in_order(courses: Iterator[Course]) -> Iterator[Course]:
         while wanted in early:
             yield early.pop(wanted)
             wanted += 1
+
+
+def _shown(
+    library: Path, interface: Interface, families: dict[str, str], starts: Sequence[Start], config: Demos
+) -> Generator[Demonstration | None, None, None]:
+    """Yield for each start what the expert showed; None where it failed."""
+    if not starts:
+        return
+    views = tuple(View(camera, config.size, config.size) for camera in interface.cameras)
+    settings = Settings(domains.load(config.domain), views=views, chunk=1)
+    with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers, trusted=True) as worlds:
+        pushes = _Pushes(worlds, config.disturb)
+        for course in in_order(play(pushes, worlds, starts)):
+            won = course.end == "success"
+            yield _demonstration(course, pushes, families[course.start.scene], config) if won else None
+
+
+def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
+    """Return the number of the first start that was not played yet.
+
+    Raises:
+        RunError: When the dataset was begun with other settings.
+    """
+    if not writer.episodes:
+        return 0
+    last, index = writer.last, int(writer.last["seed"]) - _seed(config, 0)
+    mine = 0 <= index < _ROOM and (last["scene"], last["domain"]) == (names[index % len(names)], config.domain)
+    if not mine:
+        raise RunError(
+            f"'{config.out}' was begun with another library, split, domain or seed: its last episode is of scene "
+            f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}. Use another --out or delete it."
+        )
+    return index + 1
 
 
 def _seed(config: Demos, index: int) -> int:

@@ -25,12 +25,13 @@ from worldgen.sim.world import World
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.spec import goal_names
 
+from . import checkpoint
 from .config import Evaluate, Ode, Sampler, Zero
 from .dataset import require_fits
 from .demos import SEEDS, interface_of
 from .errors import RunError
 from .play import Course, Moment, play
-from .policies.base import Sighted
+from .policies.base import Policy
 from .policies.store import load_policy
 from .records import Played
 from .report import Report, Seeds, compare, summarise
@@ -47,7 +48,7 @@ _STILL = 0.01
 _SHUT, _FULL = 0.3, 0.12
 """Gripper that was told to shut, and opening at which it then holds something."""
 # Where things stand in a privileged vector: see worldgen.sim.truth.Truth.vector. The first goal is looked at.
-_CENTRE, _AWAY, _TOUCH, _OPENED = slice(12, 15), slice(24, 27), 29, 9
+_CENTRE, _AWAY, _TOUCH = slice(12, 15), slice(24, 27), 29
 
 
 def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], None] = print) -> Report:
@@ -65,7 +66,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         DatasetError: When the policy is made for another arm or camera.
     """
     torch.set_num_threads(config.threads)
-    folder = run / "policy" if (run / "policy").exists() else run
+    folder = run / "policy" if checkpoint.exists(run / "policy") else run
     policy: Any = load_policy(folder)
     if policy.kind == "base":
         raise RunError(
@@ -107,7 +108,7 @@ def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:
 
 
 def rollout(
-    policy: Sighted, library: Path, starts: Sequence[Start], config: Evaluate, sampler: Sampler
+    policy: Policy, library: Path, starts: Sequence[Start], config: Evaluate, sampler: Sampler
 ) -> Iterator[Course]:
     """Yield the episodes of a policy as they end."""
     face = policy.interface
@@ -116,8 +117,7 @@ def rollout(
     rng = torch.Generator().manual_seed(FIRST[config.purpose])
 
     def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
-        actions: NDArray[np.float32] = policy.act(seen, rng, sampler).actions
-        return actions
+        return policy.act(seen, rng, sampler).actions
 
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers) as worlds:
         yield from play(decide, worlds, starts)

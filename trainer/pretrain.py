@@ -55,8 +55,8 @@ class Figures:
     """Pictures with another object of the category."""
 
 
-def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None] = print) -> Figures:
-    """Draw pictures, train, measure on scenes of other splits, and write the policy folder `OUT/policy`.
+def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None] = print) -> dict[str, Figures]:
+    """Draw pictures, train, write the policy folder `OUT/policy`, and return what was measured on each of the other splits.
 
     Args:
         libraries: Where the scenes are: those of split train are learned from, all others measured on.
@@ -67,20 +67,24 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         RunError: When a library lacks a split, or the folder is another run's.
     """
     torch.set_num_threads(config.threads)
-    scenes = [scene for root in libraries for scene in SceneLibrary.open(root).scenes()]
-    train = _drawn([s for s in scenes if s.record.split == "train"], config, "pictures", config.pictures, tell)
-    robots = {scene.record.spec.robot for scene in scenes}
+    scenes: dict[str, list[Scene]] = {}
+    for scene in (scene for root in libraries for scene in SceneLibrary.open(root).scenes()):
+        scenes.setdefault(scene.record.split, []).append(scene)
+    robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:
         raise RunError(f"The libraries are of different arms: {', '.join(sorted(robots))}. Give libraries of one.")
-    net = _new(train, config, robots.pop())
-    ema = _train(net, train, config, tell)
-    unseen = [scene for scene in scenes if scene.record.split != "train"]
-    report = _drawn(unseen, config, "report", config.report, tell)
-    net.load_state_dict(ema)
-    figures = measure(net, report)
-    save_policy(net, config.out / "policy", {"pre-training": asdict(config) | {"out": ""}, "held out": asdict(figures)})
-    tell(_told(figures))
-    return figures
+    if "train" not in scenes or len(scenes) < 2:
+        raise RunError("Pre-training needs scenes of split 'train' and of another one: `worldgen make --splits ...`.")
+    data = _drawn(scenes.pop("train"), config, "pictures", config.pictures, tell)
+    net = _new(data, config, robots.pop())
+    net.load_state_dict(_train(net, data, config, tell))
+    found = {}
+    for split, group in sorted(scenes.items()):
+        found[split] = measure(net, _drawn(group, config, split, config.report, tell))
+        tell(f"{split}: {told(found[split])}")
+    facts = {name: value for name, value in asdict(config).items() if name not in ("out", "workers", "threads")}
+    save_policy(net, config.out / "policy", {"pre-training": facts, **{s: asdict(f) for s, f in found.items()}})
+    return found
 
 
 def measure(net: Sighted, data: Pictures) -> Figures:
@@ -116,9 +120,9 @@ def measure(net: Sighted, data: Pictures) -> Figures:
 
 def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
     folder, said = config.out / name, 0.0
-    seed = config.seed + (10**9 if name == "report" else 0)
+    seed = config.seed + (0 if name == "pictures" else 10**9)
     for done in pictures.draw(
-        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, workers=config.workers, held_out=name == "report",
+        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, workers=config.workers, held_out=name == "unseen-instructions",
     ):  # fmt: skip
         if done / count >= said:
             tell(f"{name}: {done} of {count} drawn")
@@ -228,8 +232,9 @@ def follow(ema: dict[str, Tensor], net: torch.nn.Module, decay: float) -> None:
                 ema[name].copy_(value)
 
 
-def _told(found: Figures) -> str:
+def told(found: Figures) -> str:
+    """Return figures in words."""
     return (
-        f"held out: median {found.median_mm:.1f} mm, within 15 mm {found.within_15_mm:.1%} (n {found.pictures}); "
+        f"median {found.median_mm:.1f} mm, within 15 mm {found.within_15_mm:.1%} (n {found.pictures}); "
         f"right of two alike {found.right_of_rivals:.1%} (n {found.rivals}); second object {found.other_median_mm:.1f} mm"
     )

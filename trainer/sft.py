@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from worldgen.store import write_file
 
 from . import checkpoint
 from .config import Sft
@@ -111,7 +114,7 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
     optimiser = torch.optim.AdamW([{"params": trunk}, {"params": rest}], config.lr, weight_decay=config.weight_decay)
     ema = {name: value.clone() for name, value in policy.state_dict().items()}
     first, state = 0, config.out / checkpoint.STATE
-    if state.exists():
+    if checkpoint.exists(state):
         numbers, groups = checkpoint.load_training(state, policy, optimiser)
         first, ema = int(numbers["step"]), groups["ema"]
         tell(f"going on from step {first}")
@@ -186,11 +189,12 @@ def _plain(config: Sft) -> dict[str, Any]:
 
 def _require_same_run(config: Sft, root: Path) -> None:
     """Refuse to go on with a run of other settings."""
-    import json
-
     note, made = config.out / "run.json", {**_plain(config), "data": str(root)}
     if note.exists():
-        old = json.loads(note.read_text())
+        try:
+            old = dict(json.loads(note.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(f"'{note}' cannot be read: {error}. Use another --out or delete '{config.out}'.") from error
         changed = [
             f"{name} {made.get(name)!r} instead of {old.get(name)!r}"
             for name in made
@@ -202,4 +206,4 @@ def _require_same_run(config: Sft, root: Path) -> None:
             )
         return
     config.out.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(made, indent=1) + "\n")
+    write_file(note, json.dumps(made, indent=1) + "\n")

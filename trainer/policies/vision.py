@@ -122,7 +122,7 @@ class _Modulated(nn.Module):
 
     def forward(self, grid: Tensor, words: Tensor) -> Tensor:
         scale, shift = self.film(words)[..., None, None].chunk(2, dim=1)
-        out: Tensor = grid + self.conv(F.gelu(self.norm(grid) * (1 + scale) + shift))
+        out: Tensor = grid + self.conv(F.relu(self.norm(grid) * (1 + scale) + shift))
         return out
 
 
@@ -142,7 +142,7 @@ class Eye(nn.Module):
 
     def forward(self, image: Tensor, words: Tensor) -> Tensor:
         """Return features (N, C, GRID, GRID) of pictures (N, 3, S, S) in [-1, 1]."""
-        grid = self.down(F.gelu(self.stem(image.contiguous(memory_format=torch.channels_last)))) + self.place
+        grid = self.down(F.relu(self.stem(image.contiguous(memory_format=torch.channels_last)))) + self.place
         for block in self.blocks:
             grid = block(grid, words)
         return grid
