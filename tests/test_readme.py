@@ -20,16 +20,16 @@ COMMANDS = sorted(
         " ".join(line.split("#")[0].split())
         for _, block in BLOCKS
         for line in block.replace("\\\n", " ").splitlines()
-        if line.startswith(("worldgen ", "make "))
+        if line.startswith(("worldgen ", "trainer ", "make "))
     }
-    | set(re.findall(r"`(worldgen [^`]+)`", README))
+    | set(re.findall(r"`((?:worldgen|trainer) [^`]+)`", README))
 )
 
 
 @cache
 def help_of(*words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "worldgen.cli", *words, "--help"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", f"{words[0]}.cli", *words[1:], "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -39,10 +39,10 @@ def test_it_names_commands() -> None:
     assert len(COMMANDS) > 12
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("worldgen ")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("make ")])
 def test_a_command_has_what_is_said_of_it(command: str) -> None:
-    words = command.split()[1:]
-    path = words[:2] if words[0] in ("robots", "assets") else words[:1]
+    words = command.split()
+    path = words[:3] if words[1] in ("robots", "assets") else words[:2]
     shown = help_of(*path)
     for option in re.findall(r"--[a-z][a-z.-]+", command):
         assert option in shown, f"{' '.join(path)} has no {option}"

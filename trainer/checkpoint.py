@@ -176,9 +176,11 @@ def load_training(
     """Put back what `save_training` wrote; return its numbers and the other groups of tensors.
 
     Raises:
-        CheckpointError: When it is damaged or of another network.
+        CheckpointError: When it is damaged, of another network, or no training state.
     """
     config = read_config(folder)
+    if config.get("kind") != STATE:
+        raise CheckpointError(f"'{folder}' holds a {config.get('kind')!r}, no state of a training. Use another --out.")
     groups: dict[str, dict[str, Tensor]] = {}
     for name, value in read_weights(folder, config.get("sha256", "")).items():
         group, rest = name.split(".", 1)

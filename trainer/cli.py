@@ -68,7 +68,7 @@ def evaluate(run: Positional[Path], library: Positional[Path], config: OmitArgPr
 
     report = play(run, library, config, _tell)
     print(text(report))
-    print(f"Page: {(config.out or run / f'eval-{config.split}') / 'index.html'}")
+    print(f"Page: {(config.out or run / f'eval-{config.set or config.split}') / 'index.html'}")
 
 
 def _tell(line: str) -> None:
@@ -94,3 +94,7 @@ _ABOUT = (
     "A directory of scenes becomes a better vision-language-action policy. In order: demos (the expert shows), sft (imitate), "
     "evaluate (success with intervals). Scenes come from `worldgen make`."
 )
+
+
+if __name__ == "__main__":
+    main()

@@ -144,9 +144,12 @@ class Evaluate:
 
     split: str = "unseen"
     """Split of the library; `unseen` is all but train, `all` every one."""
+    set: str = ""
+    """Named test set in place of split and domain: objects, containers, categories, instructions, backgrounds, textures, light, camera,
+    positions, arm, distractors."""
     episodes: int = 200
     out: Path | None = None
-    """Folder of the report; default RUN/eval-SPLIT."""
+    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"

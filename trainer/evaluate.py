@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from worldgen.camera import Image
-from worldgen.library import Scene, SceneLibrary
+from worldgen.library import Scene
 from worldgen.render import write_film
 from worldgen.sim import domains
+from worldgen.sim.domains import Domain
 from worldgen.sim.stage import PART, Settings, Stage, View
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
@@ -35,6 +36,7 @@ from .policies.base import Policy
 from .policies.store import load_policy
 from .records import Played
 from .report import Report, Seeds, compare, summarise
+from .sets import chosen, scenes_of, scenes_of_set
 
 FIRST = {"selection": SEEDS, "report": 2 * SEEDS}
 """First seed of each purpose."""
@@ -72,19 +74,19 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         raise RunError(
             f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
         )
-    scenes = scenes_of(library, config.split)
+    scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
     require_fits(interface_of(scenes, library, config.split, policy.interface.size), policy.interface, library)
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
     played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz) for course in courses]
-    out = config.out or run / f"eval-{config.split}"
+    out = config.out or run / f"eval-{config.set or config.split}"
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
     report = summarise(
         played, run=run.name, library=library.name, digest=hashlib.sha256((library / "library.json").read_bytes()).hexdigest(),
         splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
-        sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
+        set_name=config.set, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
     if config.versus:
         report = report.model_copy(update={"comparison": compare(report, Report.load(config.versus))})
@@ -92,11 +94,9 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     return report
 
 
-def scenes_of(library: Path, split: str) -> list[Scene]:
-    """Return the scenes of a split, of `all`, or of `unseen`: all but train."""
-    if split not in ("all", "unseen"):
-        return list(SceneLibrary.open(library).scenes(split))
-    return [scene for scene in SceneLibrary.open(library).scenes() if split == "all" or scene.record.split != "train"]
+def domain_of(config: Evaluate) -> Domain:
+    """Return what is drawn anew at each start: the test set's domain, or the named one."""
+    return chosen(config.set).domain() if config.set else domains.load(config.domain, deployment=True)
 
 
 def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:
@@ -113,7 +113,7 @@ def rollout(
     """Yield the episodes of a policy as they end."""
     face = policy.interface
     views = tuple(View(camera, face.size, face.size) for camera in face.cameras)
-    settings = Settings(domains.load(config.domain, deployment=True), views=views, privileged=True, chunk=policy.chunk)
+    settings = Settings(domain_of(config), views=views, privileged=True, chunk=policy.chunk)
     rng = torch.Generator().manual_seed(FIRST[config.purpose])
 
     def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
@@ -200,7 +200,7 @@ def _filmed(
 def _film(course: Course, scene: Scene, config: Evaluate, path: Path) -> None:
     """Write the film of an episode, by doing again what was done."""
     chunk = max(len(moment.chunk) for moment in course.moments)
-    stage = Stage(scene, Settings(domains.load(config.domain, deployment=True), views=(), chunk=chunk), trusted=True)
+    stage = Stage(scene, Settings(domain_of(config), views=(), chunk=chunk), trusted=True)
     try:
         world = World(stage)
         rate = 1 / (_EVERY * PART * world.model.opt.timestep)

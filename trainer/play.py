@@ -75,14 +75,14 @@ def play(decide: Decide, worlds: Slotted, starts: Sequence[Start]) -> Iterator[C
                 courses[slot] = Course(index, start, slot, seen.instruction[row])
                 shown[slot] = seen, row
         over = [slot for slot, end in zip(courses, worlds.ends(list(courses)), strict=True) if end]
-        if not over and not courses:
-            return
         for slot in over:  # also those that never began: quarantined
             yield _ended(courses.pop(slot), worlds.ends([slot])[0], *shown.pop(slot))
             free.append(slot)
-        live = sorted(courses)
-        if live:
-            _step(decide, worlds, live, courses, shown)
+        if over:  # others begin there before anybody goes on
+            continue
+        if not courses:
+            return
+        _step(decide, worlds, sorted(courses), courses, shown)
 
 
 def _step(

@@ -16,33 +16,20 @@ from trainer.policies.base import Batch
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import load_policy, save_policy
 from trainer.policies.token import TokenPolicy
-from trainer.policies.vision import TrunkSettings
-from trainer.records import Interface
 from worldgen.sim.worlds import Observations
 
-SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
-FACE = Interface(size=32)
+from .handmade import FACE, SMALL, observations, words
 
 
 def make(kind: type[Any], **settings: Any) -> Any:
     torch.manual_seed(0)
-    policy = kind(FACE, SMALL, **settings)
+    policy = kind(FACE, SMALL, words(), **settings)
     for name, value in policy.named_parameters():  # heads start at zero: then nothing would hang on the observation
         if value.abs().max() == 0:
             torch.nn.init.normal_(value, std=0.2)
         assert value.isfinite().all(), name
     policy.statistics.fit("action", np.random.default_rng(0).normal(0.01, 0.02, (50, 7)), 1e-3)
     return policy.eval()
-
-
-def observations(count: int, seed: int = 0) -> Observations:
-    rng = np.random.default_rng(seed)
-    told = ["put the red mug on the plate", "", "open the drawer", "x" * 10_000, "lift the zxqv ümläut"]
-    return Observations(
-        {"policy": rng.integers(0, 256, (count, 32, 32, 3), np.uint8)},
-        rng.normal(size=(count, 7)).astype(np.float32),
-        [told[index % len(told)] for index in range(count)],
-    )
 
 
 def batch(policy: Any, count: int = 6) -> Batch:

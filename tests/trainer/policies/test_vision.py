@@ -1,0 +1,146 @@
+"""The trunk: what is padding, hidden or later changes nothing; what is shown does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer.policies.text import LENGTH
+from trainer.policies.vision import GRID, Block, Eye, Reader, Trunk
+
+from .handmade import SMALL
+
+PIECES = 50
+
+
+def randomised(net: torch.nn.Module) -> Any:
+    """Give everything that starts at zero a value, so that it counts."""
+    for value in net.parameters():
+        if value.abs().max() == 0:
+            torch.nn.init.normal_(value, std=0.3)
+    return net.eval()
+
+
+@pytest.fixture
+def trunk() -> Trunk:
+    torch.manual_seed(0)
+    return randomised(Trunk(2, 32, 7, PIECES, LENGTH, SMALL))
+
+
+def seen(count: int, cameras: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(count, cameras, 3, 32, 32, generator=rng) * 2 - 1, torch.randn(count, 7, generator=rng)
+
+
+def said(*lengths: int) -> Tensor:
+    """Return instructions of so many pieces, with padding behind."""
+    rng = torch.Generator().manual_seed(len(lengths))
+    pieces = torch.randint(1, PIECES, (len(lengths), LENGTH), generator=rng)
+    return pieces * (torch.arange(LENGTH) < torch.tensor(lengths)[:, None])
+
+
+class TestPadding:
+    @pytest.mark.parametrize("length", [0, 1, 5, LENGTH])
+    def test_a_longer_neighbour_changes_nothing(self, trunk: Trunk, length: int) -> None:
+        images, state = seen(3)
+        pieces = said(length, 9, LENGTH)
+        memory, maps = trunk(images, state, pieces)
+        alone, map_alone = trunk(images[:1], state[:1], pieces[:1])
+        assert torch.allclose(alone[0], memory[0], atol=1e-5)
+        assert torch.allclose(map_alone[0], maps[0], atol=1e-5)
+
+    def test_more_room_changes_nothing(self) -> None:
+        reader = randomised(Reader(PIECES, LENGTH, SMALL))
+        pieces = said(4, 6)
+        for short, long in zip(reader(pieces[:, :6]), reader(pieces), strict=True):
+            assert torch.allclose(short.float(), long.float())
+
+    def test_nothing_said_is_finite_and_differs_from_something_said(self, trunk: Trunk) -> None:
+        images, state = seen(1)
+        memory, maps = trunk(images, state, said(0))
+        assert memory.isfinite().all()
+        assert maps.isfinite().all()
+        assert not torch.allclose(memory, trunk(images, state, said(3))[0], atol=1e-3)
+
+    def test_nobody_at_all(self, trunk: Trunk) -> None:
+        images, state = seen(0)
+        memory, maps = trunk(images, state, said())
+        assert (len(memory), len(maps)) == (0, 0)
+
+
+class TestTrunk:
+    def test_shapes(self, trunk: Trunk) -> None:
+        memory, maps = trunk(*seen(3), said(1, 2, 3))
+        assert memory.shape == (3, 2 * SMALL.slots + 2, SMALL.width)
+        assert maps.shape == (3, 2, SMALL.slots, GRID * GRID)
+
+    def test_rows_are_independent(self, trunk: Trunk) -> None:
+        (images, state), pieces = seen(4), said(3, 3, 5, 5)
+        together, _ = trunk(images, state, pieces)
+        order = [2, 0, 3, 1]
+        turned, _ = trunk(images[order], state[order], pieces[order])
+        assert torch.allclose(turned, together[order], atol=1e-5)
+
+    @pytest.mark.parametrize("camera", [0, 1])
+    def test_each_camera_has_its_own_maps(self, trunk: Trunk, camera: int) -> None:
+        (images, state), pieces = seen(1), said(4)
+        other = images.clone()
+        other[:, camera] = 0
+        (_, before), (_, after) = trunk(images, state, pieces), trunk(other, state, pieces)
+        assert not torch.allclose(before[:, camera], after[:, camera], atol=1e-3)
+        assert torch.equal(before[:, 1 - camera], after[:, 1 - camera])
+
+    def test_words_change_where_it_looks(self, trunk: Trunk) -> None:
+        images, state = seen(1)
+        assert not torch.allclose(trunk(images, state, said(4))[1], trunk(images, state, said(7))[1], atol=1e-3)
+
+    @pytest.mark.parametrize("size", [16, 48, 100])
+    def test_sizes_that_the_grid_does_not_divide_are_refused(self, size: int) -> None:
+        with pytest.raises(ValueError, match=f"size {size} px"):
+            Eye(size, SMALL)
+
+
+class TestBlock:
+    @pytest.fixture
+    def block(self) -> Block:
+        torch.manual_seed(1)
+        return randomised(Block(32, 2, across=True))
+
+    def tokens(self, count: int = 6, seed: int = 0) -> Tensor:
+        return torch.randn(2, count, 32, generator=torch.Generator().manual_seed(seed))
+
+    def test_hidden_tokens_are_not_looked_at(self, block: Block) -> None:
+        tokens, hidden = self.tokens(), torch.zeros(2, 6, dtype=torch.bool)
+        hidden[0, 2] = hidden[1, 4:] = True
+        other = torch.where(hidden[..., None], torch.tensor(9.0), tokens)
+        before, after = block(tokens, hidden), block(other, hidden)
+        assert torch.allclose(before[~hidden], after[~hidden], atol=1e-6)
+        assert not torch.allclose(before, block(tokens), atol=1e-3)
+
+    def test_hidden_memory_is_not_looked_at(self, block: Block) -> None:
+        tokens, memory = self.tokens(), self.tokens(5, seed=2)
+        hidden = torch.zeros(2, 5, dtype=torch.bool)
+        hidden[:, 3:] = True
+        other = torch.where(hidden[..., None], torch.tensor(9.0), memory)
+        before = block(tokens, None, memory, hidden)
+        assert torch.allclose(before, block(tokens, None, other, hidden), atol=1e-6)
+        assert torch.allclose(before, block(tokens, None, memory[:, :3]), atol=1e-6)
+        assert not torch.allclose(before, block(tokens, None, memory), atol=1e-3)
+
+    @pytest.mark.parametrize("place", range(6))
+    def test_a_causal_token_sees_no_later_one(self, block: Block, place: int) -> None:
+        tokens, memory = self.tokens(), self.tokens(5, seed=2)
+        other = tokens.clone()
+        other[:, place:] = self.tokens(seed=5)[:, place:]
+        before, after = (block(item, memory=memory, causal=True) for item in (tokens, other))
+        assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
+        assert not torch.allclose(before[:, place:], after[:, place:], atol=1e-2)
+
+    def test_without_causality_all_are_seen(self, block: Block) -> None:
+        tokens = self.tokens()
+        other = tokens.clone()
+        other[:, -1] = self.tokens(seed=5)[:, -1]
+        assert not torch.allclose(block(tokens)[:, 0], block(other)[:, 0], atol=1e-3)

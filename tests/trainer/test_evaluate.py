@@ -1,0 +1,173 @@
+"""Evaluation: seeds that nobody else uses, and why an episode failed, from what only the simulator knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer import demos, evaluate
+from trainer.config import Demos, Evaluate
+from trainer.errors import RunError
+from trainer.evaluate import FIRST, failure, judge, starts_of
+from trainer.play import Course, Moment
+from worldgen.library import Scene, SceneLibrary
+from worldgen.sim.domains import Domain
+from worldgen.sim.stage import Settings, Stage
+from worldgen.sim.truth import PRIVILEGED
+from worldgen.sim.world import World
+from worldgen.sim.worlds import Start
+
+
+def scenes(count: int) -> list[Any]:
+    return [SimpleNamespace(name=f"{index:04d}") for index in range(count)]
+
+
+class TestStarts:
+    @given(count=st.integers(1, 9), episodes=st.integers(1, 300), seed=st.integers(0, 9))
+    def test_purposes_share_no_seed_with_each_other_nor_with_demonstrations(
+        self, count: int, episodes: int, seed: int
+    ) -> None:
+        seeds = [
+            {start.seed for start in starts_of(scenes(count), Evaluate(episodes=episodes, purpose=purpose))}
+            for purpose in ("selection", "report")
+        ]
+        seeds.append({start.seed for start in demos._starts(["a"], Demos(episodes=episodes, seed=seed), 0)})
+        assert [len(group) for group in seeds[:2]] == [episodes] * 2
+        assert len(set.union(*seeds)) == sum(map(len, seeds))
+
+    @pytest.mark.parametrize("purpose", ["selection", "report"])
+    def test_also_the_largest_number_stays_among_its_own(self, purpose: Any) -> None:
+        starts = starts_of(scenes(2), Evaluate(episodes=demos.SEEDS, purpose=purpose))
+        others = [first for name, first in FIRST.items() if name != purpose]
+        assert starts[0].seed == FIRST[purpose] >= demos.SEEDS
+        assert not any(
+            first <= seed < first + demos.SEEDS for first in others for seed in (starts[0].seed, starts[-1].seed)
+        )
+
+    @pytest.mark.parametrize("episodes", [0, -1, demos.SEEDS + 1])
+    def test_other_numbers_are_refused(self, episodes: int) -> None:
+        with pytest.raises(RunError, match=f"episodes {episodes} is outside"):
+            starts_of(scenes(1), Evaluate(episodes=episodes))
+
+    @pytest.mark.parametrize("seed", [-1, 10])
+    def test_seeds_of_demonstrations_that_would_reach_further_are_refused(self, seed: int) -> None:
+        with pytest.raises(RunError, match=f"seed {seed} is outside"):
+            demos._starts(["a"], Demos(seed=seed), 0)
+
+    def test_scenes_take_turns(self) -> None:
+        starts = starts_of(scenes(3), Evaluate(episodes=7))
+        assert [start.scene for start in starts] == ["0000", "0001", "0002", "0000", "0001", "0002", "0000"]
+        assert starts == starts_of(scenes(3), Evaluate(episodes=9))[:7], "more episodes only add some"
+
+
+SHUT, OPEN = 0.0, 1.0
+
+
+def moment(
+    centre: tuple[float, float] = (0.3, 0.0),
+    away: tuple[float, float] = (0.2, 0.0),
+    fingers: float = 0.0,
+    told: float | None = OPEN,
+    gripper: float = OPEN,
+) -> Moment:
+    """Return a look with the target at `centre`, the goal `away` from it [m], and a share of the fingers on the target."""
+    truth = np.zeros(PRIVILEGED, np.float32)
+    truth[12:14], truth[24:26], truth[29] = centre, away, fingers
+    state = np.zeros(7, np.float32)
+    state[6] = gripper
+    chunk = np.zeros((0 if told is None else 4, 7), np.float32)
+    chunk[:, 6] = told or 0.0
+    return Moment({}, state, truth, chunk)
+
+
+def course(*moments: Moment, end: Any = "timeout") -> Course:
+    *before, last = moments
+    return Course(0, Start("0000", 7), 0, "move it", before, last, end, steps=4 * len(before))
+
+
+HELD = moment(fingers=1.0, told=SHUT, gripper=0.4)
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("wanted", "moments"),
+        [
+            ("never touched", [moment()] * 3),
+            ("never touched", [moment(), moment(centre=(0.305, 0.0)), moment(centre=(0.305, 0.0))]),
+            ("wrong object", [moment(), moment(told=SHUT, gripper=0.2), moment(told=None, gripper=0.3)]),
+            ("never touched", [moment(), moment(told=SHUT, gripper=0.2), moment(told=None, gripper=0.05)]),
+            ("never touched", [moment(told=SHUT), moment(told=None, gripper=0.6)]),
+            ("timed out", [moment(), moment(centre=(0.35, 0.0)), moment(centre=(0.35, 0.0))]),
+            ("timed out", [moment(), moment(fingers=0.5), moment()]),
+            ("timed out", [moment(), HELD, HELD]),
+            ("missed", [moment(), HELD, moment(away=(0.03, -0.04))]),
+            ("dropped", [moment(), HELD, moment(away=(0.06, 0.04))]),
+            ("timed out", [moment(), HELD, moment(), HELD]),
+        ],
+    )
+    def test_kinds(self, wanted: str, moments: list[Moment]) -> None:
+        assert failure(course(*moments)) == wanted
+
+    def test_what_fell_was_dropped(self) -> None:
+        assert failure(course(moment(), HELD, end="fell")) == "dropped"
+        assert failure(course(moment(), moment(), end="fell")) == "dropped"
+
+    def test_what_never_began_says_nothing(self) -> None:
+        assert failure(course(moment(told=None), end="invalid")) == "invalid"
+        assert failure(course(moment(), HELD, HELD, end="invalid")) == "invalid"
+
+
+class TestScenes:
+    """What is assumed of scenes, against real ones."""
+
+    @pytest.fixture(scope="class")
+    def scene(self, library: SceneLibrary) -> Scene:
+        return next(scene for scene in library.scenes() if scene.record.family == "pick-and-place")
+
+    @pytest.fixture(scope="class")
+    def world(self, scene: Scene) -> Iterator[World]:
+        stage = Stage(scene, Settings(Domain(), views=(), privileged=True), trusted=True)
+        world = World(stage)
+        world.reset(0)
+        yield world
+        stage.close()
+
+    def test_the_privileged_vector_is_laid_out_as_thought(self, world: World) -> None:
+        truth, goal, data = world.stage.truth, world.stage.goals[0], world.data
+        vector = truth.vector(data, 0.5)
+        centre = goal.centre(data)
+        assert vector[evaluate._CENTRE] == pytest.approx(centre, abs=1e-6)
+        assert vector[evaluate._AWAY] == pytest.approx(truth.destination(data, goal) - centre, abs=1e-6)
+        assert np.linalg.norm(vector[evaluate._AWAY]) > 0.03
+        assert vector[evaluate._TOUCH] == 0
+
+    def test_fingers_on_the_target_are_counted_there(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        truth = world.stage.truth
+        for fingers in range(3):
+            monkeypatch.setattr(type(truth), "touching_fingers", lambda *_, fingers=fingers: fingers)
+            vector = truth.vector(world.data, 0.5)
+            assert vector[evaluate._TOUCH] == pytest.approx(fingers / 2)
+            monkeypatch.undo()
+            plain = truth.vector(world.data, 0.5)
+            changed = set(np.flatnonzero(vector != plain).tolist())
+            assert changed <= {10, evaluate._TOUCH}
+
+    def test_the_gripper_is_where_it_is_thought_in_the_state(self, world: World) -> None:
+        opened = world.observe().state[6]
+        world.step(np.array([[0, 0, 0, 0, 0, 0, 0.0]] * 4))
+        assert opened > 0.9
+        assert world.observe().state[6] < 0.1
+
+    def test_a_verdict_says_what_was_played(self, scene: Scene) -> None:
+        failed = judge(course(moment(), HELD, moment()), scene, 5.0)
+        won = judge(course(moment(), HELD, moment(), end="success"), scene, 5.0)
+        assert (failed.scene, failed.seed, failed.split, failed.family) == (scene.name, 7, "train", "pick-and-place")
+        assert (failed.target, failed.instruction, failed.decisions, failed.seconds) == ("mug", "move it", 2, 1.6)
+        assert (failed.end, failed.failure, failed.success) == ("timeout", "dropped", False)
+        assert (won.end, won.failure, won.success) == ("success", "", True)

@@ -1,0 +1,331 @@
+"""Fine-tuning: what is imitated, how pictures are changed, and the same weights whatever is killed on the way."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from trainer import sft as module
+from trainer.config import Sft
+from trainer.dataset import Dataset, read
+from trainer.errors import DatasetError, RunError
+from trainer.metrics import read_log
+from trainer.policies.base import Sighted
+from trainer.policies.flow import FlowPolicy
+from trainer.policies.store import load_policy, save_policy
+from trainer.recorder import Writer
+from trainer.sft import Windows, _sentences, augment, sft
+
+from .handmade import demonstration, write
+from .policies.handmade import FACE, SMALL, words
+
+
+def dataset(lengths: list[int], perturbed: list[bool], success: list[bool]) -> Dataset:
+    """Return episodes without pictures whose actions tell which frame they are of."""
+    frames = sum(lengths)
+    return Dataset(
+        interface=FACE,
+        images={},
+        state=np.zeros((frames, 7), np.float32),
+        action=np.repeat(np.arange(frames, dtype=np.float32)[:, None], 7, axis=1),
+        perturbed=np.array(perturbed[:frames]),
+        episode=np.repeat(np.arange(len(lengths)), lengths),
+        starts=np.cumsum([0, *lengths]),
+        instructions=[f"task {index}" for index in range(len(lengths))],
+        success=np.array(success[: len(lengths)]),
+        sources=[{} for _ in lengths],
+    )
+
+
+class TestWindows:
+    @given(
+        lengths=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+        perturbed=st.lists(st.booleans(), min_size=35, max_size=35),
+        success=st.lists(st.booleans(), min_size=5, max_size=5),
+        horizon=st.integers(1, 9),
+    )
+    def test_against_a_loop(self, lengths: list[int], perturbed: list[bool], success: list[bool], horizon: int) -> None:
+        data = dataset(lengths, perturbed, success)
+        wanted = []
+        for episode, length in enumerate(lengths):
+            end = int(data.starts[episode]) + length
+            for frame in range(end - length, end):
+                if not success[episode] or perturbed[frame]:
+                    continue
+                ahead = list(range(frame, min(end, frame + horizon)))
+                pushed = [step for step in ahead if perturbed[step]]
+                wanted.append((frame, ahead[: ahead.index(pushed[0])] if pushed else ahead))
+        if not wanted:
+            with pytest.raises(RunError, match="no successful, undisturbed frame"):
+                Windows.of(data, horizon)
+            return
+        windows = Windows.of(data, horizon)
+        assert windows.frames.tolist() == [frame for frame, _ in wanted]
+        actions, valid = windows.actions(np.arange(len(wanted)))
+        assert actions.shape == (len(wanted), horizon, 7)
+        for row, (_, ahead) in enumerate(wanted):
+            assert valid[row].tolist() == [step < len(ahead) for step in range(horizon)]
+            assert actions[row, : len(ahead), 0].tolist() == ahead
+            assert (actions[row] == actions[row, :, :1]).all()
+
+    def test_rows_may_come_in_any_order_and_again(self) -> None:
+        windows = Windows.of(dataset([4, 3], [False] * 7, [True] * 2), 3)
+        rows = np.array([5, 0, 0, 6])
+        whole, valid = windows.actions(np.arange(7))
+        some, some_valid = windows.actions(rows)
+        assert (some == whole[rows]).all()
+        assert (some_valid == valid[rows]).all()
+
+
+def pictures(count: int = 5, cameras: int = 2, size: int = 12) -> Tensor:
+    return torch.rand(count, cameras, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def drawn(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class TestAugment:
+    def test_no_change_is_none(self) -> None:
+        images = pictures()
+        assert torch.equal(augment(images, 0, 0.0, drawn()), images)
+
+    @given(st.integers(0, 99), st.integers(1, 5))
+    def test_each_picture_is_moved_by_whole_pixels_of_its_own(self, seed: int, shift: int) -> None:
+        images = pictures()
+        found = augment(images, shift, 0.0, drawn(seed))
+        assert found.shape == images.shape
+        reach = torch.arange(images.shape[-1])
+        moves = []
+        for row in range(len(images)):
+            fits = [
+                (x, y)
+                for x in range(-shift, shift + 1)
+                for y in range(-shift, shift + 1)
+                if torch.equal(found[row], images[row][..., (reach + y).clamp(0, 11), :][..., (reach + x).clamp(0, 11)])
+            ]
+            assert len(fits) == 1, "all cameras of a row alike, edges repeated"
+            moves += fits
+        assert len(moves) == len(images)
+
+    def test_moves_differ_between_pictures_and_fill_their_range(self) -> None:
+        images = torch.zeros(400, 1, 3, 9, 9)
+        images[..., 4, 4] = 1
+        found = augment(images, 2, 0.0, drawn())
+        places = Counter(tuple(picture[0, 0].nonzero()[0].tolist()) for picture in found)
+        assert set(places) == {(y, x) for y in range(2, 7) for x in range(2, 7)}
+
+    @given(st.integers(0, 99), st.floats(0.01, 1.0))
+    def test_colours_stay_in_range_and_are_one_line_a_channel(self, seed: int, colour: float) -> None:
+        images = pictures()
+        images[:, 1] = images[:, 0]
+        found = augment(images, 0, colour, drawn(seed))
+        assert found.min() >= -1
+        assert found.max() <= 1
+        assert torch.equal(found[:, 0], found[:, 1])
+        offsets = []
+        for row in range(len(images)):
+            for channel in range(3):
+                x, y = images[row, 0, channel].flatten(), found[row, 0, channel].flatten()
+                inside = y.abs() < 1
+                if inside.sum() > 20:
+                    gain, offset = np.polyfit(x[inside].numpy(), y[inside].numpy(), 1)
+                    assert abs(gain - 1) <= colour + 1e-4
+                    assert abs(offset) <= colour + 1e-4
+                    offsets.append((row, round(float(offset), 3)))
+        assert len({row for row, _ in set(offsets)}) == len(set(offsets)), "one brightness a picture"
+
+    def test_the_given_pictures_stay(self) -> None:
+        images = pictures()
+        before = images.clone()
+        augment(images, 3, 0.3, drawn())
+        assert torch.equal(images, before)
+
+
+def test_shuffled_instructions_are_the_same_ones_elsewhere() -> None:
+    data = dataset([1] * 30, [False] * 30, [True] * 30)
+    assert _sentences(data, Sft()) == data.instructions
+    one, again, other = (_sentences(data, Sft(shuffle_instructions=True, seed=seed)) for seed in (0, 0, 1))
+    assert Counter(one) == Counter(data.instructions)
+    assert one == again != other
+    assert sum(mine == its for mine, its in zip(one, data.instructions, strict=True)) < 5
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of noise, as small as policies allow. Read only."""
+    root = tmp_path_factory.mktemp("sft") / "data"
+    write(root, 6, face=FACE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that sees and reads. Read only."""
+    torch.manual_seed(3)
+    net = Sighted(FACE, SMALL, words())
+    net.statistics.fit("state", np.random.default_rng(0).normal(size=(50, 7)), 0.02)
+    folder = tmp_path_factory.mktemp("sft") / "base"
+    save_policy(net, folder, {})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SAVE", 2)
+    monkeypatch.setattr(module, "_TELL", 1)
+
+
+def config(out: Path, base: Path, **changes: Any) -> Sft:
+    return replace(Sft(out, str(base), steps=6, batch=4, threads=1), **changes)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def same(one: Sighted, other: Sighted) -> bool:
+    ones, others = one.state_dict(), other.state_dict()
+    return ones.keys() == others.keys() and all(torch.equal(ones[name], others[name]) for name in ones)
+
+
+@pytest.mark.parametrize("kind", ["flow", "token"])
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, data: Path, base: Path, kind: Any) -> None:
+    whole = sft(data, config(tmp_path / "whole", base, policy=kind), quiet)
+    said: list[str] = []
+
+    def kill(line: str) -> None:
+        said.append(line)
+        if line.startswith("step 5"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sft(data, config(tmp_path / "cut", base, policy=kind), kill)
+    assert not (tmp_path / "cut/policy").exists()
+    again = sft(data, config(tmp_path / "cut", base, policy=kind), said.append)
+    assert "going on from step 4" in said
+    assert same(again, whole)
+    assert same(load_policy(tmp_path / "cut/policy"), whole)
+    files = [(tmp_path / name / "policy/model.safetensors").read_bytes() for name in ("cut", "whole")]
+    assert files[0] == files[1]
+
+
+def test_a_finished_run_is_only_written_again(tmp_path: Path, data: Path, base: Path) -> None:
+    first = sft(data, config(tmp_path / "run", base), quiet)
+    said: list[str] = []
+    assert same(sft(data, config(tmp_path / "run", base), said.append), first)
+    assert not [line for line in said if line.startswith("step")]
+
+
+def test_a_run_killed_between_two_renames_goes_on(tmp_path: Path, data: Path, base: Path) -> None:
+    whole = sft(data, config(tmp_path / "run", base), quiet)
+    (tmp_path / "run/training_state").rename(tmp_path / "run/.training_state.old")
+    said: list[str] = []
+    assert same(sft(data, config(tmp_path / "run", base), said.append), whole)
+    assert "going on from step 6" in said
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path, data: Path, base: Path) -> None:
+    one, two = (sft(data, config(tmp_path / str(seed), base, seed=seed), quiet) for seed in (0, 1))
+    assert not same(one, two)
+
+
+@pytest.mark.parametrize("change", [{"steps": 9}, {"seed": 1}, {"policy": "token"}, {"shuffle_instructions": True}])
+def test_a_folder_of_other_settings_is_refused(tmp_path: Path, data: Path, base: Path, change: dict[str, Any]) -> None:
+    mine = config(tmp_path / "run", base, steps=1)
+    sft(data, mine, quiet)
+    with pytest.raises(RunError, match=rf"other settings: {next(iter(change))}.*--out"):
+        sft(data, replace(mine, **change), quiet)
+    sft(data, replace(mine, threads=2), quiet)
+
+
+def test_another_dataset_in_the_same_folder_is_refused(tmp_path: Path, data: Path, base: Path) -> None:
+    sft(data, config(tmp_path / "run", base, steps=1), quiet)
+    write(tmp_path / "other", 2, face=FACE)
+    with pytest.raises(RunError, match="other settings: data"):
+        sft(tmp_path / "other", config(tmp_path / "run", base, steps=1), quiet)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_damaged_note_is_told(tmp_path: Path, data: Path, base: Path, content: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run\.json' cannot be read"):
+        sft(data, config(tmp_path / "run", base), quiet)
+
+
+def test_a_dataset_of_another_camera_is_refused(tmp_path: Path, base: Path) -> None:
+    face = replace(FACE, cameras=("top",))
+    write(tmp_path / "data", 1, face=face)
+    with pytest.raises(DatasetError, match="cameras"):
+        sft(tmp_path / "data", config(tmp_path / "run", base), quiet)
+
+
+def test_nothing_to_imitate(tmp_path: Path, base: Path) -> None:
+    with Writer(tmp_path / "data", FACE) as writer:
+        writer.add(replace(demonstration(0, FACE), success=False))
+    with pytest.raises(RunError, match="no successful"):
+        sft(tmp_path / "data", config(tmp_path / "run", base), quiet)
+
+
+def test_what_it_starts_from(data: Path, base: Path, tmp_path: Path) -> None:
+    """The base's trunk and state statistics, the dataset's undisturbed actions; a policy of the kind goes on whole."""
+    found, net = read(data), load_policy(base)
+    policy = module._start(config(tmp_path, base), found, data)
+    for name, value in net.trunk.state_dict().items():
+        assert torch.equal(policy.trunk.state_dict()[name], value)
+    assert torch.equal(policy.statistics.state_mean, net.statistics.state_mean)
+    mean = found.action[~found.perturbed].mean(axis=0)
+    assert policy.statistics.action_mean.numpy() == pytest.approx(mean, abs=1e-5)
+    save_policy(policy, tmp_path / "policy", {})
+    again = module._start(config(tmp_path, tmp_path / "policy", limit=1), read(data, 1), data)
+    assert same(again, policy)
+
+
+def test_from_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "new_policy", lambda kind, face, base=None: FlowPolicy(face, SMALL, words()))
+    policy = module._start(replace(config(tmp_path, tmp_path), base="none"), read(data), data)
+    assert policy.statistics.state_mean.numpy() == pytest.approx(read(data).state.mean(axis=0), abs=1e-5)
+
+
+def test_steps_without_a_finite_loss_are_skipped(
+    tmp_path: Path, data: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = FlowPolicy.imitation_loss, iter(range(99))
+    before: list[Tensor] = []
+
+    def loss(self: FlowPolicy, *arguments: Any) -> Tensor:
+        before.append(torch.cat([value.detach().flatten() for value in self.parameters()]))
+        return real(self, *arguments) * (float("nan") if next(calls) == 2 else 1.0)
+
+    monkeypatch.setattr(FlowPolicy, "imitation_loss", loss)
+    policy = sft(data, config(tmp_path / "run", base), quiet)
+    assert all(value.isfinite().all() for value in policy.parameters())
+    assert [torch.equal(one, two) for one, two in itertools.pairwise(before)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    log = read_log(tmp_path / "run/metrics.jsonl")
+    assert [line["step"] for line in log if line["loss"] is None] == [3]
+
+
+def test_the_note_and_the_card_say_what_was_done(tmp_path: Path, data: Path, base: Path) -> None:
+    sft(data, config(tmp_path / "run", base, steps=1, limit=2), quiet)
+    note = json.loads((tmp_path / "run/run.json").read_text())
+    assert (note["data"], note["limit"]) == (str(data), 2)
+    facts = json.loads((tmp_path / "run/policy/config.json").read_text())["facts"]
+    assert (facts["episodes"], facts["fine-tuning"]["data"]) == (2, "data")
