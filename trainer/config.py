@@ -68,14 +68,17 @@ class Pretrain:
     steps: int = 6_000
     """Optimiser steps."""
     batch: int = 128
+    """Pictures an optimiser step."""
     lr: float = 1e-3
     """Peak learning rate; it rises over the first 3 % of the steps and falls along a cosine."""
     weight_decay: float = 0.01
+    """Of AdamW."""
     size: int = 96
     """Width and height of a picture [px]."""
     domain: str = "full"
     """What is drawn anew in each picture."""
     seed: int = 0
+    """Fixes the first weights, what is drawn, and the order of learning."""
     workers: int = 2
     """Processes that draw."""
     threads: int = 2
@@ -93,6 +96,7 @@ class Demos:
     episodes: int = 200
     """Successful demonstrations wanted."""
     split: str = "train"
+    """Split of the library."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     size: int = 96
@@ -104,6 +108,7 @@ class Demos:
     workers: int = 2
     """Processes."""
     seed: int = 0
+    """0 to 9. Fixes each start and what is pushed."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,13 @@ class Sft:
     steps: int = 4_000
     """Optimiser steps."""
     batch: int = 64
+    """Decisions an optimiser step."""
     lr: float = 5e-4
     """Peak learning rate of what decides."""
     trunk_lr: float = 2e-4
     """Peak learning rate of what sees and reads."""
     weight_decay: float = 0.01
+    """Of AdamW."""
     ema: float = 0.999
     """Decay of the running mean of the weights, which is what is saved."""
     shift: int = 4
@@ -135,7 +142,9 @@ class Sft:
     limit: int | None = None
     """Only the first so many episodes."""
     seed: int = 0
+    """Fixes the first weights and the order of learning."""
     threads: int = 2
+    """Threads that learn."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ class Evaluate:
     """Named test set in place of split and domain: objects, containers, categories, instructions, backgrounds, textures, light, camera,
     positions, arm, distractors."""
     episodes: int = 200
+    """Starts that are played: the scenes in turn, each with another seed."""
     out: Path | None = None
     """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET."""
     domain: str = "paper"
@@ -165,5 +175,6 @@ class Evaluate:
     workers: int = 2
     """Processes."""
     threads: int = 1
+    """Threads that decide."""
     versus: Path | None = None
     """Report of another run on the same starts, to compare with."""

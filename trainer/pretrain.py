@@ -112,7 +112,7 @@ def measure(net: Sighted, data: Pictures) -> Figures:
         median_mm=1e3 * float(np.median(error)),
         within_15_mm=float((error < 0.015).mean()),
         right_of_rivals=float(right[rival].mean()) if rival.any() else math.nan,
-        other_median_mm=1e3 * float(np.median(others)),
+        other_median_mm=1e3 * float(np.median(others)) if len(others) else math.nan,
         pictures=int(shown.sum()),
         rivals=int(rival.sum()),
     )
@@ -157,7 +157,7 @@ def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str],
         optimiser.step()
         follow(ema, net, min(0.999, (1 + step) / (10 + step)))
         if step % 100 == 99 or step + 1 == config.steps:
-            log.append({"step": step + 1, "loss": float(loss), **parts})
+            log.append({"step": step + 1, "loss": float(loss.detach()), **parts})
             tell(
                 f"step {step + 1} of {config.steps}: "
                 + ", ".join(f"{name} {value:.3g}" for name, value in parts.items())

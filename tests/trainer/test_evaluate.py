@@ -123,20 +123,22 @@ class TestFailure:
         assert failure(course(moment(), HELD, HELD, end="invalid")) == "invalid"
 
 
+@pytest.fixture(scope="module")
+def scene(library: SceneLibrary) -> Scene:
+    return next(scene for scene in library.scenes() if scene.record.family == "pick-and-place")
+
+
+@pytest.fixture(scope="module")
+def world(scene: Scene) -> Iterator[World]:
+    stage = Stage(scene, Settings(Domain(), views=(), privileged=True), trusted=True)
+    world = World(stage)
+    world.reset(0)
+    yield world
+    stage.close()
+
+
 class TestScenes:
     """What is assumed of scenes, against real ones."""
-
-    @pytest.fixture(scope="class")
-    def scene(self, library: SceneLibrary) -> Scene:
-        return next(scene for scene in library.scenes() if scene.record.family == "pick-and-place")
-
-    @pytest.fixture(scope="class")
-    def world(self, scene: Scene) -> Iterator[World]:
-        stage = Stage(scene, Settings(Domain(), views=(), privileged=True), trusted=True)
-        world = World(stage)
-        world.reset(0)
-        yield world
-        stage.close()
 
     def test_the_privileged_vector_is_laid_out_as_thought(self, world: World) -> None:
         truth, goal, data = world.stage.truth, world.stage.goals[0], world.data

@@ -1,0 +1,226 @@
+"""Demonstrations: in the order of their starts, the same bytes with any number of workers and after any kill, pushes marked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer import demos
+from trainer.config import Demos
+from trainer.dataset import Dataset, read
+from trainer.demos import SEEDS, _Pushes, _starts, demonstrate, in_order
+from trainer.errors import DatasetError, RunError
+from trainer.play import Course
+from trainer.recorder import Writer
+from trainer.records import Demonstration
+from worldgen.errors import LibraryError
+from worldgen.library import SceneLibrary
+from worldgen.sim.worlds import Observations, Start
+
+from .handmade import files
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@given(st.integers(0, 30).flatmap(lambda count: st.permutations(range(count))))
+def test_any_order_becomes_the_order_of_the_starts(order: list[int]) -> None:
+    courses = (Course(index, Start("a", index), 0) for index in order)
+    assert [course.index for course in in_order(courses)] == list(range(len(order)))
+
+
+@given(st.permutations(range(12)))
+def test_nothing_is_held_back_for_longer_than_it_must_be(order: list[int]) -> None:
+    played: list[int] = []
+
+    def courses() -> Iterator[Course]:
+        for index in order:
+            played.append(index)
+            yield Course(index, Start("a", index), 0)
+
+    for course in in_order(courses()):
+        assert set(range(course.index + 1)) <= set(played)
+        first = next(count for count in range(13) if set(range(course.index + 1)) <= set(order[:count]))
+        assert len(played) == first
+
+
+class TestStarts:
+    def test_every_scene_once_then_again(self) -> None:
+        starts = _starts(["a", "b", "c"], Demos(episodes=3), 0)
+        assert [start.scene for start in starts[:4]] == ["a", "b", "c", "a"]
+        assert [start.seed for start in starts] == list(range(24))
+
+    @given(first=st.integers(0, 40), seed=st.integers(0, 9), episodes=st.integers(1, 50))
+    def test_what_is_left_is_the_end_of_the_whole(self, first: int, seed: int, episodes: int) -> None:
+        config = Demos(episodes=episodes, seed=seed)
+        whole = _starts(["a", "b", "c"], config, 0)
+        assert _starts(["a", "b", "c"], config, first) == whole[first:]
+        assert all(0 <= start.seed < SEEDS for start in whole)
+
+
+class Advisor:
+    """Worlds whose expert always says the same."""
+
+    def advise(self, slots: list[int]) -> np.ndarray:
+        return np.full((len(slots), 1, 7), 0.5)
+
+
+SEEN: Any = Observations({}, np.zeros((0, 7), np.float32), [])
+
+
+def pushed(share: float, seeds: range, steps: int, order: int = 0) -> dict[int, tuple[list[bool], np.ndarray]]:
+    """Return for each seed which steps were pushes, and what was done; episodes are asked for in any order."""
+    pushes = _Pushes(Advisor(), share)  # type: ignore[arg-type]
+    courses, rng = [Course(index, Start("a", seed), index) for index, seed in enumerate(seeds)], random.Random(order)
+    done: dict[int, list[np.ndarray]] = {course.index: [] for course in courses}
+    for _ in range(steps):
+        for course, chunk in zip(some := rng.sample(courses, len(courses)), pushes(SEEN, some), strict=True):
+            done[course.index].append(chunk[0])
+    return {course.start.seed: (pushes.pushed[course.index], np.array(done[course.index])) for course in courses}
+
+
+class TestPushes:
+    @pytest.mark.parametrize("share", [0.05, 0.12, 0.2])
+    def test_their_share_is_near_the_one_asked_for(self, share: float) -> None:
+        found = [flags for flags, _ in pushed(share, range(200), 60).values()]
+        assert np.mean(found) == pytest.approx(share, rel=0.2)
+
+    def test_none_where_none_are_asked_for(self) -> None:
+        for flags, done in pushed(0.0, range(20), 30).values():
+            assert not any(flags)
+            assert (done == 0.5).all()
+
+    def test_only_they_differ_from_the_advice_and_they_stay_in_bounds(self) -> None:
+        for flags, done in pushed(0.3, range(50), 40).values():
+            marked = np.array(flags)
+            assert (done[~marked] == 0.5).all()
+            assert (np.abs(done[marked, :6]) <= demos._PUSH[:6] + 1e-6).all()
+            assert (done[:, 6] == 0.5).all(), "the gripper is never pushed"
+
+    def test_they_hang_on_the_start_alone(self) -> None:
+        many, few = pushed(0.3, range(30), 20), pushed(0.3, range(5, 8), 20, order=4)
+        for seed, (flags, done) in few.items():
+            assert flags == many[seed][0]
+            assert (done == many[seed][1]).all()
+
+
+CONFIG = Demos(episodes=3, domain="none", size=32, disturb=0.3, slots=3, workers=1)
+
+
+@pytest.fixture
+def _one_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demos, "_PER_FILE", 1)
+
+
+@pytest.fixture(scope="module")
+def made(library: SceneLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three demonstrations, each in a file. Read only."""
+    root = tmp_path_factory.mktemp("demos") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demos, "_PER_FILE", 1)
+        assert demonstrate(library.root, replace(CONFIG, out=root), quiet) >= 3
+    return root
+
+
+class TestRun:
+    @pytest.fixture
+    def data(self, made: Path) -> Dataset:
+        return read(made)
+
+    def test_what_is_read_back(self, data: Dataset, library: SceneLibrary) -> None:
+        scenes = {scene.name: scene.record for scene in library.scenes()}
+        assert data.episodes == 3
+        assert data.success.all()
+        assert data.interface.size == data.images["policy"].shape[1] == 32
+        seeds = [source["seed"] for source in data.sources]
+        assert seeds == sorted(set(seeds))
+        for source, told in zip(data.sources, data.instructions, strict=True):
+            record = scenes[source["scene"]]
+            assert source["scene"] == sorted(scenes)[source["seed"] % len(scenes)]
+            assert (source["family"], source["domain"]) == (record.family, "none")
+            assert told in record.spec.task.sentences()
+
+    def test_pictures_state_and_action_belong_together(self, data: Dataset) -> None:
+        """The gripper follows what it was told; the tool moves along what was done."""
+        for start, end in zip(data.starts[:-1], data.starts[1:], strict=True):
+            moved = np.diff(data.state[start:end, :3], axis=0)
+            asked = data.action[start : end - 1, :3]
+            assert np.corrcoef(moved.ravel(), asked.ravel())[0, 1] > 0.7
+            pictures = data.images["policy"][start:end].astype(int)
+            assert (np.abs(np.diff(pictures, axis=0)).sum(axis=(1, 2, 3)) > 0).mean() > 0.8
+
+    def test_pushes_are_marked(self, data: Dataset) -> None:
+        assert 0.1 < data.perturbed.mean() < 0.5
+        pushes = data.action[data.perturbed]
+        assert (np.abs(pushes[:, :6]) <= demos._PUSH[:6] + 1e-6).all()
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("_one_a_file")
+    @pytest.mark.parametrize("kill", [0, 1, 2])
+    def test_after_a_kill_it_becomes_the_same(
+        self, made: Path, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: int
+    ) -> None:
+        real, left = Writer.add, iter(range(kill))
+
+        def add(writer: Writer, demonstration: Demonstration) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            real(writer, demonstration)
+
+        config = replace(CONFIG, out=tmp_path / "data")
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "add", add)
+            with pytest.raises(KeyboardInterrupt):
+                demonstrate(library.root, config, quiet)
+        demonstrate(library.root, config, quiet)
+        assert files(tmp_path / "data") == files(made)
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("_one_a_file")
+    def test_the_same_bytes_with_more_workers_and_fewer_slots(
+        self, made: Path, library: SceneLibrary, tmp_path: Path
+    ) -> None:
+        demonstrate(library.root, replace(CONFIG, out=tmp_path / "data", workers=2, slots=2), quiet)
+        assert files(tmp_path / "data") == files(made)
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("_one_a_file")
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "paper"}])
+    def test_other_settings_in_the_same_folder_are_refused(
+        self, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], made: Path
+    ) -> None:
+        config = replace(CONFIG, out=tmp_path / "data")
+        monkeypatch.setattr(Writer, "finish", lambda _: None)
+        demonstrate(library.root, replace(config, episodes=1), quiet)
+        with pytest.raises(RunError, match="another library, split, domain or seed"):
+            demonstrate(library.root, replace(config, **change), quiet)
+
+    def test_a_finished_dataset_is_refused(self, made: Path, library: SceneLibrary) -> None:
+        with pytest.raises(DatasetError, match="finished dataset"):
+            demonstrate(library.root, replace(CONFIG, out=made), quiet)
+
+    def test_what_failed_is_left_out_and_counted(
+        self, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def play(_: Any, __: Any, starts: list[Start]) -> Iterator[Course]:
+            for index, start in enumerate(starts):
+                yield Course(index, start, 0, end="timeout")
+
+        monkeypatch.setattr(demos, "play", play)
+        with pytest.raises(RunError, match=r"too few starts: 0 of 3.*worldgen check"):
+            demonstrate(library.root, replace(CONFIG, out=tmp_path / "data"), quiet)
+        assert not (tmp_path / "data/meta/info.json").exists()
+
+
+def test_a_library_without_the_split(library: SceneLibrary, tmp_path: Path) -> None:
+    with pytest.raises((RunError, LibraryError), match="unseen"):
+        demonstrate(library.root, replace(CONFIG, out=tmp_path / "data", split="unseen-objects"), quiet)

@@ -1,0 +1,122 @@
+"""Learning to see: labels become the right targets, figures count what they say, a killed run goes on exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainer import checkpoint, pretrain
+from trainer.config import Pretrain
+from trainer.pictures import Pictures
+from trainer.policies.base import Sighted
+from trainer.policies.vision import GRID, TrunkSettings
+from trainer.records import Interface
+
+SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
+
+
+def made(count: int = 24, seed: int = 0) -> Pictures:
+    """Pictures of a bright square on grey; its place in the picture is its place on a table."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(0.1, 0.9, (count, 3, 2, 2)).astype(np.float32)
+    pixels[:] = pixels[:, :1]
+    images = np.full((count, 1, 32, 32, 3), 90, np.uint8)
+    for image, pixel in zip(images, pixels[:, 0, 0], strict=True):
+        x, y = (pixel * 32).astype(int)
+        image[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 250
+    points = np.concatenate([pixels * 0.3, np.zeros((count, 3, 2, 1), np.float32)], axis=-1)
+    sentences = np.array([["lift the mug", "lift the cup", "put the mug on the plate"]] * count)
+    points[:, :2, 1], pixels[:, :2, 1] = np.nan, np.nan
+    return Pictures(
+        images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points, pixels,
+        rng.uniform(size=(count, 2)).astype(np.float32), np.full((count, 3, 3), np.nan, np.float32),
+    )  # fmt: skip
+
+
+def net() -> Sighted:
+    torch.manual_seed(0)
+    return Sighted(Interface(size=32), SMALL)
+
+
+def test_a_blob_sums_to_one_and_lies_where_the_pixel_is() -> None:
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.uniform(0.1, 0.9, (50, 2)).astype(np.float32))
+    blobs = pretrain._blobs(pixels)
+    assert blobs.sum(dim=-1).numpy() == pytest.approx(np.ones(50), abs=1e-5)
+    cells = net().trunk.cells
+    assert (blobs @ cells).numpy() == pytest.approx(pixels.numpy(), abs=0.2 / GRID)
+
+
+def test_what_is_out_of_sight_teaches_nothing() -> None:
+    data, spoilt = made(), made()
+    data.pixels[:, :, 0, 0] = spoilt.pixels[:, :, 0, 0] = np.where(
+        np.arange(24)[:, None] < 12, data.pixels[:, :, 0, 0], 1.4
+    )
+    spoilt.points[12:, :, 0] += 5
+    rows, which = np.arange(24), np.zeros(24, int)
+    losses = [float(pretrain._loss(net(), item, rows, which)[0].detach()) for item in (data, spoilt)]
+    assert losses[0] == losses[1]
+
+
+def test_cosine_rises_and_falls() -> None:
+    values = [pretrain.cosine(step, 1000) for step in range(1000)]
+    assert values[0] == pytest.approx(1 / 30, rel=0.01)
+    assert max(values) > 0.99
+    assert values[-1] < 1e-4
+    assert int(np.argmax(values)) in range(28, 33)
+
+
+def test_running_mean_is_the_mean_that_its_decay_says() -> None:
+    layer = torch.nn.Linear(2, 1)
+    mean = {name: torch.zeros_like(value) for name, value in layer.state_dict().items()}
+    for _ in range(10):
+        pretrain.follow(mean, layer, 0.9)
+    assert torch.allclose(mean["weight"], layer.weight * (1 - 0.9**10), atol=1e-6)
+
+
+def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, model = made(40), net()
+    data.rivals[:20, 0] = data.points[:20, 0, 0] + [0.05, 0, 0]
+    off = np.where(np.arange(40) < 10, 0.04, 0.004)[:, None] * [1, 0, 0]  # ten answers are nearer to the rival
+    answers = torch.from_numpy((data.points[:, 0, 0] + off).astype(np.float32))
+    calls: list[int] = []
+
+    def answer(memory: torch.Tensor) -> torch.Tensor:
+        first = sum(calls)
+        calls.append(len(memory))
+        return torch.nn.functional.pad(answers[first : first + len(memory), None].repeat(1, 2, 1), (0, 3))
+
+    monkeypatch.setattr(model.where, "forward", answer)
+    found = pretrain.measure(model, data)
+    assert found.median_mm == pytest.approx(4, abs=1e-3)
+    assert found.within_15_mm == pytest.approx(30 / 40)
+    assert (found.pictures, found.rivals) == (40, 20)
+    assert found.right_of_rivals == pytest.approx(10 / 20)
+
+
+def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrain, "_SAVE", 20)
+    data, whole = made(), Pretrain(out=tmp_path / "whole", steps=40, batch=16, lr=3e-3)
+    weights = pretrain._train(net(), data, whole, print)
+    killed, saves = Pretrain(out=tmp_path / "killed", steps=40, batch=16, lr=3e-3), [0]
+    save = checkpoint.save_training
+
+    def once(*arguments: Any, **named: Any) -> None:
+        save(*arguments, **named)
+        saves[0] += 1
+        if saves[0] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save_training", once)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain._train(net(), data, killed, print)
+    again = pretrain._train(net(), data, killed, print)
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    rows, which = np.arange(24), np.zeros(24, int)
+    before, model = float(pretrain._loss(net(), data, rows, which)[0].detach()), net()
+    model.load_state_dict(weights)
+    assert float(pretrain._loss(model, data, rows, which)[0].detach()) < 0.8 * before
