@@ -213,12 +213,13 @@ def plain(value: Any) -> Any:
 class Log:
     """A file of one JSON object a line. Each line is out when `append` returns; a kill tears the last one at most."""
 
-    def __init__(self, path: Path, tensorboard: Path | None = None) -> None:
+    def __init__(self, path: Path, tensorboard: Path | None = None, last: int | None = None) -> None:
         """Open a log to append to it; a torn last line of a killed run is cut off.
 
         Args:
             path: The file, `metrics.jsonl`; its folder is made.
             tensorboard: Folder of a mirror for TensorBoard; None for none.
+            last: Step that a resumed run goes on from: later lines are cut off, as they will come again; None keeps all.
 
         Raises:
             RunError: When the file cannot be written, or TensorBoard is asked for and not installed.
@@ -229,7 +230,7 @@ class Log:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
             self._file.seek(0)
-            self._file.truncate(self._file.read().rfind(b"\n") + 1)
+            self._file.truncate(_kept(self._file.read(), last))
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -266,6 +267,24 @@ class Log:
 
     def _refusal(self, error: OSError) -> RunError:
         return RunError(f"'{self.path}' cannot be written ({error.strerror or error}).")
+
+
+def _kept(content: bytes, last: int | None) -> int:
+    """Return how many bytes of a log stay: whole lines, up to the first of a step after `last`."""
+    kept = 0
+    for line in content.split(b"\n")[:-1]:
+        if last is not None and _step(line) > last:
+            break
+        kept += len(line) + 1
+    return kept
+
+
+def _step(line: bytes) -> int:
+    """Return the step of a line; 0 where it names none."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 class _Mirror:

@@ -120,7 +120,7 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
         tell(f"going on from step {first}")
     sentences = _sentences(windows.data, config)
     policy.train()
-    with Log(config.out / "metrics.jsonl") as log:
+    with Log(config.out / "metrics.jsonl", last=first) as log:
         for step in range(first, config.steps):
             rng = torch.Generator().manual_seed(
                 config.seed * 1_000_003 + step

@@ -165,6 +165,19 @@ def test_torn_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     assert [line["step"] for line in read_log(path)] == [1, 2, 4]
 
 
+@pytest.mark.parametrize("last", [0, 2, 3, 9, None])
+def test_a_resumed_run_writes_no_step_twice(tmp_path: Path, last: int | None) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with Log(path) as log:
+        log.append({"note": "begun"})
+        for step in range(1, 6):
+            log.append({"loss": 0.5, "step": step})
+    with Log(path, last=last) as log:
+        log.append({"step": 7})
+    steps = [line.get("step") for line in read_log(path)]
+    assert steps == [None, *range(1, 1 + min(5, 5 if last is None else last)), 7]
+
+
 def test_file_with_nothing_but_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"st')

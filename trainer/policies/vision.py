@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 GRID = 16
 """Cells of an attention map along each side."""
+_WAVES = 6
+"""Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
 TARGET, OTHER, TOOL = 0, 1, 2
 """Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool."""
 
@@ -171,7 +173,9 @@ class Trunk(nn.Module):
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
         self.seek = nn.Linear(width, settings.channels)
-        self.sees = nn.Sequential(nn.Linear(settings.channels + 2, width), nn.GELU(), nn.Linear(width, width))
+        self.sees = nn.Sequential(
+            nn.Linear(settings.channels + 4 * _WAVES, width), nn.GELU(), nn.Linear(width, width)
+        )
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
         self.says = nn.Linear(width, width)
         self.kinds = nn.Parameter(0.02 * torch.randn(cameras * settings.slots + 2, width))
@@ -202,9 +206,16 @@ class Trunk(nn.Module):
             logits = seek @ grid / grid.shape[1] ** 0.5
             share = logits.softmax(dim=-1)
             what, where = share @ grid.transpose(1, 2), share @ self.cells
-            seen.append(self.sees(torch.cat([what, where], dim=-1)) + queries)
+            seen.append(self.sees(torch.cat([what, _waves(where)], dim=-1)) + queries)
             maps.append(logits)
         memory = torch.cat([*seen, self.feels(state)[:, None], self.says(words)[:, None]], dim=1) + self.kinds
         for layer in self.layers:
             memory = layer(memory)
         return self.norm(memory), torch.stack(maps, dim=1)
+
+
+def _waves(places: Tensor) -> Tensor:
+    """Return places (…, 2) in [0, 1] as sines and cosines of half a turn, one, two, four ... (…, 4 * _WAVES)."""
+    turns = torch.pi * 2.0 ** torch.arange(_WAVES, dtype=places.dtype)
+    phase = (places[..., None] * turns).flatten(-2)
+    return torch.cat([phase.sin(), phase.cos()], dim=-1)

@@ -170,6 +170,7 @@ class TestScoring:
 
 
 class TestTokens:
+    @pytest.mark.slow
     def test_probabilities_sum_to_one_and_are_frequencies(self) -> None:
         policy = make(TokenPolicy, horizon=1, chunk=1)
         seen = observations(1)
@@ -211,7 +212,7 @@ class TestFlow:
         memory, _ = policy.remember(inputs)
         _, mean, spread = policy._transition(chain[:, 0], 0, memory, Learned(1))
         own = -0.5 * ((chain[:, 1] - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
-        others = float(base - own[0, 0, 0])
+        others = float((base - own[0, 0, 0]).detach())
         assert float(torch.trapezoid((logp - others).exp(), grid)) == pytest.approx(1, abs=1e-3)
 
     def test_without_noise_the_sde_is_the_ode(self) -> None:

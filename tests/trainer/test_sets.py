@@ -1,0 +1,55 @@
+"""Test sets: each has a domain that can be drawn from and takes the scenes that it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer.errors import RunError
+from trainer.sets import SETS, chosen, scenes_of, scenes_of_set
+from worldgen.library import Scene, SceneLibrary
+from worldgen.sim import domains
+from worldgen.sim.domains import Domain
+from worldgen.sim.stage import Settings, Stage
+from worldgen.sim.world import World
+from worldgen.wire import SPLITS
+
+
+@pytest.fixture(scope="module")
+def scene(library: SceneLibrary) -> Scene:
+    return next(scene for scene in library.scenes() if scene.record.family == "stack")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_domain_is_valid_and_can_be_played(name: str, scene: Scene) -> None:
+    made = chosen(name)
+    assert made.split in SPLITS
+    domain = made.domain()
+    assert Domain.model_validate(domain.model_dump()) == domain
+    stage = Stage(scene, Settings(domain, views=()), trusted=True)
+    try:
+        world = World(stage)
+        world.reset(2_000_000)
+        assert world.end == ""
+    finally:
+        stage.close()
+
+
+def test_each_differs_from_training_in_scenes_or_domain() -> None:
+    paper = domains.load("paper")
+    for name, made in SETS.items():
+        assert made.split != "train" or made.domain() != paper or name == "distractors"
+
+
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(RunError, match=r"no test set 'moon'.*objects, containers"):
+        chosen("moon")
+
+
+def test_scenes(library: SceneLibrary) -> None:
+    everything = {scene.name for scene in library.scenes()}
+    assert {scene.name for scene in scenes_of(library.root, "all")} == everything
+    assert {scene.name for scene in scenes_of(library.root, "train")} == everything
+    assert scenes_of(library.root, "unseen") == []
+    assert {scene.name for scene in scenes_of_set(library.root, "light")} == everything
+    with pytest.raises(RunError, match=r"no scene for the test set 'objects'.*unseen-objects.*--splits"):
+        scenes_of_set(library.root, "objects")
