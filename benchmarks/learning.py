@@ -58,7 +58,13 @@ def main(config: Config) -> None:
     print("| start | demonstrations | policy | never-trained scenes | 95 % | n |")
     print("|---|---|---|---|---|---|")
     for start, count, kind, shuffled in _cells(config):
-        chosen = Sft(base=base if start == "base" else "none", policy=kind, limit=count, steps=config.steps, shuffle_instructions=shuffled)  # type: ignore[arg-type]
+        chosen = Sft(
+            base=base if start == "base" else "none",
+            policy=kind,
+            limit=count,
+            steps=config.steps,
+            shuffle_instructions=shuffled,
+        )  # type: ignore[arg-type]
         name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
         report = _measured(config, library, data, replace(chosen, out=config.out / name))
         share = report.total
@@ -85,7 +91,9 @@ def _measured(config: Config, library: Path, data: Path, chosen: Sft) -> Report:
         return Report.load(folder)
     if not (chosen.out / "policy").exists():
         sft(data, chosen, _tell)
-    return evaluate(chosen.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=config.workers), _tell)
+    return evaluate(
+        chosen.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=config.workers), _tell
+    )
 
 
 def _tell(line: str) -> None:

@@ -101,7 +101,13 @@ def draw(
     if not scenes:
         raise RunError("There are no scenes to draw. Give a library that has the split.")
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"scenes": sorted(str(scene.folder) for scene in scenes), "seed": seed, "domain": domain, "size": size}
+    made = {
+        "scenes": sorted(str(scene.folder) for scene in scenes),
+        "seed": seed,
+        "domain": domain,
+        "size": size,
+        "held_out": held_out,
+    }
     note = folder / "pictures.json"
     if note.exists() and json.loads(note.read_text()) != made:
         raise RunError(
@@ -139,9 +145,7 @@ def _jobs(
     group, each = 5, 16 * _EACH
     for index in range(-(-count // each)):
         if index % group == 0:
-            chosen = [
-                scenes[(index + step) % len(scenes)].folder for step in range(min(group, -(-count // each) - index))
-            ]
+            chosen = [scenes[(index + step) % len(scenes)].folder for step in range(group)]
             yield Job(folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, held_out)
 
 
@@ -207,7 +211,7 @@ def _sentence(spec: SceneSpec, rng: np.random.Generator, held_out: bool) -> tupl
             spec.objects[int(index)] for index in rng.choice(len(spec.objects), 2, replace=len(spec.objects) < 2)
         )
         kind = str(rng.choice(_kinds(target, other)))
-        forms = templates("open" if kind == "open" else kind, held_out) or templates(kind, False)
+        forms = templates(kind, held_out)
         try:
             words = _noun(target, spec, rng), _noun(other, spec, rng)
         except DesignError:  # nothing tells it from another one

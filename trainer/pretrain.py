@@ -36,6 +36,8 @@ _MAPS, _WHERE = 0.3, 1.0
 """Weights of the two losses."""
 _SAVE = 500
 """Steps between two saved states."""
+_TELL = 100
+"""Steps between two lines."""
 
 
 @dataclass(frozen=True)
@@ -142,28 +144,31 @@ def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str],
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     ema = {name: value.clone() for name, value in net.state_dict().items()}
     state, first = config.out / checkpoint.STATE, 0
-    if state.exists():
+    made = {name: getattr(config, name) for name in ("batch", "lr", "weight_decay", "size", "domain", "seed")}
+    if checkpoint.exists(state):
         numbers, groups = checkpoint.load_training(state, net, optimiser)
+        if numbers["made"] != made:
+            raise RunError(
+                f"'{config.out}' is a run with other settings: {numbers['made']} instead of {made}. Use another --out or delete it."
+            )
         first, ema = int(numbers["step"]), groups["ema"]
         tell(f"going on from step {first}")
-    log = Log(config.out / "metrics.jsonl")
-    for step, (rows, which) in _batches(len(data), data.sentences.shape[1], config, first):
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * cosine(step, config.steps)
-        loss, parts = _loss(net, data, rows, which)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        follow(ema, net, min(0.999, (1 + step) / (10 + step)))
-        if step % 100 == 99 or step + 1 == config.steps:
-            log.append({"step": step + 1, "loss": float(loss.detach()), **parts})
-            tell(
-                f"step {step + 1} of {config.steps}: "
-                + ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
-            )
-        if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
-            checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
+    with Log(config.out / "metrics.jsonl", last=first) as log:
+        for step, (rows, which) in _batches(len(data), data.sentences.shape[1], config, first):
+            for group in optimiser.param_groups:
+                group["lr"] = config.lr * cosine(step, config.steps)
+            loss, parts = _loss(net, data, rows, which)
+            optimiser.zero_grad()
+            loss.backward()
+            if torch.isfinite(torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)):
+                optimiser.step()
+            follow(ema, net, min(0.999, (1 + step) / (10 + step)))
+            if step % _TELL == _TELL - 1 or step + 1 == config.steps:
+                log.append({"step": step + 1, "loss": float(loss.detach()), **parts})
+                shown = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
+                tell(f"step {step + 1} of {config.steps}: {shown}")
+            if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
+                checkpoint.save_training(state, net, optimiser, {"step": step + 1, "made": made}, ema=ema)
     return ema
 
 
@@ -194,7 +199,7 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
     wanted = torch.cat([points, points - inputs.state[:, None, :3]], dim=-1)
     miss = F.huber_loss(net.where(memory), wanted, reduction="none", delta=0.02).mean(dim=-1) / 0.02
     shown = seen[:, :2].float()
-    where, found = (miss * shown).sum() / shown.sum(), (maps * seen).sum() / seen.sum()
+    where, found = (miss * shown).sum() / shown.sum().clamp_min(1), (maps * seen).sum() / seen.sum().clamp_min(1)
     error = (net.where(memory)[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]]
     parts = {
         "maps": float(found.detach()),

@@ -173,9 +173,7 @@ class Trunk(nn.Module):
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
         self.seek = nn.Linear(width, settings.channels)
-        self.sees = nn.Sequential(
-            nn.Linear(settings.channels + 4 * _WAVES, width), nn.GELU(), nn.Linear(width, width)
-        )
+        self.sees = nn.Sequential(nn.Linear(settings.channels + 4 * _WAVES, width), nn.GELU(), nn.Linear(width, width))
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
         self.says = nn.Linear(width, width)
         self.kinds = nn.Parameter(0.02 * torch.randn(cameras * settings.slots + 2, width))

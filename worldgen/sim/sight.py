@@ -69,7 +69,7 @@ class Scatter:
         data, stage = self.world.data, self.stage
         tools, rotations, joints = self._bank
         gripper, index = float(rng.choice([0.0, 1.0, rng.uniform()])), int(rng.integers(len(joints)))
-        movable = [name for name in sorted(stage.free)]
+        movable = sorted(stage.free)
         if movable and rng.uniform() < _NEAR:
             name = movable[int(rng.integers(len(movable)))]
             body = stage.free[name]
@@ -132,7 +132,9 @@ def _solved(stage: Stage) -> tuple[Array, Array, Array]:
         rotation = rotation_about(axis / np.linalg.norm(axis), lean) @ down(rng.uniform(-np.pi / 2, np.pi / 2))
         found = solve(point, rotation, np.array(recipe.home))
         if found is not None:
-            tools.append(point), rotations.append(rotation), joints.append(found)
+            tools.append(point)
+            rotations.append(rotation)
+            joints.append(found)
         if len(joints) == _BANK:
             break
     return np.array(tools), np.array(rotations), np.array(joints)
