@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +37,7 @@ class Words:
     @classmethod
     def learn(cls, pieces: int = PIECES) -> Words:
         """Learn pieces from the shipped vocabulary and the training templates; the same each time."""
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=pieces,
-            special_tokens=[PAD],
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(_corpus(), trainer)
-        return cls(tokenizer)
+        return cls(_learned(pieces))
 
     @classmethod
     def load(cls, path: Path) -> Words:
@@ -86,6 +75,23 @@ class Words:
         """Return the pieces of a sentence as text, for people."""
         ids = [int(index) for index in self([sentence])[0] if index]
         return [str(self._tokenizer.decode([index])) for index in ids]
+
+
+@cache
+def _learned(pieces: int) -> Tokenizer:
+    """Return a tokenizer of so many pieces; a process learns it once."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=pieces,
+        special_tokens=[PAD],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    return tokenizer
 
 
 def _corpus() -> Iterator[str]:
