@@ -50,6 +50,10 @@ class Scatter:
         self.stage, self.world = stage, World(stage)
         self._bank = _poses(stage)
         self._heights = {item.name: item.size[2] for item in stage.scene.record.spec.objects}
+        model = stage.model
+        opening = {model.body(model.body_rootid[model.jnt_bodyid[joint]]).name for joint, _ in stage.openings}
+        handles = {name: mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/handle") for name in opening}
+        self._handles = {name: site for name, site in handles.items() if site >= 0}  # a mug has a handle, too
 
     def pictures(self, seed: int, count: int) -> list[Sight]:
         """Return `count` pictures of one arrangement of the objects, each with another pose of the arm."""
@@ -89,13 +93,12 @@ class Scatter:
     def _label(self, observation: Observation) -> Sight:
         data, stage = self.world.data, self.stage
         camera = stage.model.camera(stage.settings.views[0].camera).id
-        points = {}
+        points: dict[str, Array] = {}
         for name, body in stage.ids.items():
-            handle = mujoco.mj_name2id(stage.model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/handle")
-            up = data.xmat[body].reshape(3, 3)[:, 2]
-            points[name] = (
-                data.site_xpos[handle].copy() if handle >= 0 else data.xpos[body] + up * self._heights[name] / 2
-            )
+            if name in self._handles:
+                points[name] = data.site_xpos[self._handles[name]].copy()
+                continue
+            points[name] = data.xpos[body] + data.xmat[body].reshape(3, 3)[:, 2] * self._heights[name] / 2
         pixels = {name: project(stage.model, data, camera, point) for name, point in points.items()}
         tool, _ = stage.truth.tool(data)
         return Sight(observation, points, pixels, project(stage.model, data, camera, tool))
