@@ -1,7 +1,7 @@
 """Pre-training: a trunk learns to see and read from labelled pictures of generated scenes. Knows no actions.
 
 Losses: each taught slot's attention map against a Gaussian around the true pixel (cross-entropy), and the read-out positions against the
-true ones (Huber). Labels come from the simulator and are exact.
+true ones (Huber), and where the camera stands. Labels come from the simulator and are exact.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .metrics import Log
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
-from .policies.vision import GRID, OTHER, TARGET, TOOL
+from .policies.vision import GRID, TAUGHT
 from .records import Interface
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
-_MAPS, _WHERE = 0.3, 1.0
-"""Weights of the two losses."""
+_MAPS, _WHERE, _VIEW = 0.3, 10.0, 30.0
+"""Weights of the losses: a map's is in nats, of which two are there to stay; the others are in metres, and small."""
 _SAVE = 500
 """Steps between two saved states."""
 _TELL = 100
@@ -191,10 +191,10 @@ def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any
 def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
     inputs = _inputs(net, data, rows, which)
     memory, logits = net.remember(inputs)
-    pixels = np.concatenate([data.pixels[rows, which], data.tool[rows, None]], axis=1)
+    pixels = np.concatenate([data.pixels[rows, which], data.tool[rows, None], data.base[rows, None]], axis=1)
     seen = torch.from_numpy(_in_sight(pixels))
     truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
-    maps = -(truth * logits[:, 0, [TARGET, OTHER, TOOL]].log_softmax(dim=-1)).sum(dim=-1)
+    maps = -(truth * logits[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
     points = torch.from_numpy(np.nan_to_num(data.points[rows, which]))
     wanted = torch.cat([points, points - inputs.state[:, None, :3]], dim=-1)
     miss = F.huber_loss(net.where(memory), wanted, reduction="none", delta=0.02).mean(dim=-1) / 0.02
@@ -206,7 +206,8 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
         "where": float(where.detach()),
         "median mm": 1e3 * float(error.detach().median()),
     }
-    return _WHERE * where + _MAPS * found, parts
+    view = F.mse_loss(net.where.camera(memory), torch.from_numpy(data.camera[rows]))
+    return _WHERE * where + _MAPS * found + _VIEW * view, parts | {"view": float(view.detach())}
 
 
 def _in_sight(pixels: NDArray[Any]) -> NDArray[Any]:

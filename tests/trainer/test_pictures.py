@@ -113,14 +113,18 @@ def test_a_row_puts_each_label_where_its_object_is() -> None:
     points = {name: np.array([0.3, 0.1 * index, 0.02]) for index, name in enumerate(names)}
     pixels = {name: np.array([0.2 * index, 0.5]) for index, name in enumerate(names)}
     seen = Observation({"policy": np.zeros((8, 8, 3), np.uint8)}, np.zeros(7, np.float32), "")
-    sight = Sight(seen, points, pixels, np.array([9.0, -9.0]))
+    sight = Sight(seen, points, pixels, np.array([9.0, -9.0]), np.array([0.5, 0.1]), np.arange(10.0))
     for seed in range(30):
-        image, _, sentences, where, shown, tool, rivals = _row(made, sight, np.random.default_rng(seed), False)
+        image, _, sentences, where, shown, tool, base, camera, rivals = _row(
+            made, sight, np.random.default_rng(seed), False
+        )
         rng = np.random.default_rng(seed)
         told = [_sentence(made, rng, False) for _ in sentences]
         assert image.shape == (1, 8, 8, 3)
         assert sentences.tolist() == [sentence for sentence, _ in told]
         assert tool.tolist() == [2.0, -2.0]
+        assert base == pytest.approx([0.5, 0.1])
+        assert camera.tolist() == list(range(10))
         for index, (_, (target, other)) in enumerate(told):
             assert where[index, 0] == pytest.approx(points[target], abs=1e-6)
             assert shown[index, 0] == pytest.approx(pixels[target], abs=1e-6)

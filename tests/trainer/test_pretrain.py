@@ -15,6 +15,7 @@ from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
 from trainer.policies.vision import GRID, TrunkSettings
 from trainer.records import Interface
+from worldgen.sim.sight import CAMERA
 
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
 
@@ -33,7 +34,8 @@ def made(count: int = 24, seed: int = 0) -> Pictures:
     points[:, :2, 1], pixels[:, :2, 1] = np.nan, np.nan
     return Pictures(
         images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points, pixels,
-        rng.uniform(size=(count, 2)).astype(np.float32), np.full((count, 3, 3), np.nan, np.float32),
+        rng.uniform(size=(count, 2)).astype(np.float32), rng.uniform(size=(count, 2)).astype(np.float32),
+        np.zeros((count, CAMERA), np.float32), np.full((count, 3, 3), np.nan, np.float32),
     )  # fmt: skip
 
 

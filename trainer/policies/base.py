@@ -14,12 +14,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from worldgen.sim.sight import CAMERA
 from worldgen.sim.worlds import Observations
 
 from ..config import Sampler
 from ..records import Decisions, Interface
 from .text import LENGTH, Words
-from .vision import OTHER, TARGET, Trunk, TrunkSettings
+from .vision import BASE, OTHER, TARGET, Trunk, TrunkSettings
 
 _METRE = 0.1
 """Length that positions are counted in inside the network [m]."""
@@ -109,6 +110,7 @@ class Where(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.view = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, CAMERA))
         self.heads = nn.ModuleList(
             [nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 6)) for _ in range(2)]
         )
@@ -118,6 +120,11 @@ class Where(nn.Module):
         return _METRE * torch.stack(
             [head(memory[:, slot]) for slot, head in zip((TARGET, OTHER), self.heads, strict=True)], dim=1
         )
+
+    def camera(self, memory: Tensor) -> Tensor:
+        """Return where the first picture was taken from, (N, CAMERA); see `worldgen.sim.sight.Sight.camera`."""
+        found: Tensor = self.view(memory[:, BASE])
+        return found
 
 
 class Sighted(nn.Module):

@@ -16,8 +16,9 @@ GRID = 16
 """Cells of an attention map along each side."""
 _WAVES = 6
 """Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
-TARGET, OTHER, TOOL = 0, 1, 2
-"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool."""
+TARGET, OTHER, TOOL, BASE = 0, 1, 2, 3
+"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool, and its base, which tells where the camera is."""
+TAUGHT = (TARGET, OTHER, TOOL, BASE)
 
 
 @dataclass(frozen=True)

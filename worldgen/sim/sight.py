@@ -16,6 +16,8 @@ from ..robots import Array
 from .stage import Stage
 from .world import Observation, World
 
+CAMERA = 10
+"""Numbers that say where a picture was taken from."""
 _BANK = 400
 """Arm poses to choose from: solving for one costs as much as a picture."""
 _LEAN = 0.35
@@ -37,6 +39,10 @@ class Sight:
     """Object → where that is in the first view (2,); outside [0, 1] when out of sight."""
     tool: Array
     """(2,) where the tool point is in the first view."""
+    base: Array
+    """(2,) where the base frame's origin is in the first view."""
+    camera: Array
+    """(CAMERA,) of the first view: position [m], its axes to the right and up (6), vertical field of view [rad]."""
 
 
 class Scatter:
@@ -101,7 +107,15 @@ class Scatter:
             points[name] = data.xpos[body] + data.xmat[body].reshape(3, 3)[:, 2] * self._heights[name] / 2
         pixels = {name: project(stage.model, data, camera, point) for name, point in points.items()}
         tool, _ = stage.truth.tool(data)
-        return Sight(observation, points, pixels, project(stage.model, data, camera, tool))
+        axes, fov = data.cam_xmat[camera].reshape(3, 3), np.radians(stage.model.cam_fovy[camera])
+        return Sight(
+            observation,
+            points,
+            pixels,
+            tool=project(stage.model, data, camera, tool),
+            base=project(stage.model, data, camera, np.zeros(3)),
+            camera=np.concatenate([data.cam_xpos[camera], axes[:, 0], axes[:, 1], [fov]]),
+        )
 
 
 def project(model: mujoco.MjModel, data: mujoco.MjData, camera: int, point: Array) -> NDArray[np.float64]:
