@@ -117,8 +117,8 @@ class Sft:
 
     out: Path = Path("runs/sft")
     """Folder of the run; run again to go on."""
-    base: str = "base"
-    """What to start from: `base` is the shipped one, `none` random weights, else a policy folder."""
+    base: str = "none"
+    """What to start from: a policy folder such as RUN/policy of `trainer pretrain`; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
     steps: int = 4_000

@@ -96,7 +96,7 @@ def _start(config: Sft, data: Dataset, root: Path) -> Any:
         policy = new_policy(config.policy, data.interface)
         policy.statistics.fit("state", data.state, 0.02)
     else:
-        found = load_policy(config.base)
+        found = load_policy(Path(config.base))
         require_fits(data.interface, found.interface, root)
         if found.kind == config.policy:
             return found.train()

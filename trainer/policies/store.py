@@ -8,8 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from worldgen import data
-
 from .. import checkpoint
 from ..errors import CheckpointError
 from ..records import Interface
@@ -53,13 +51,12 @@ def save_policy(policy: Sighted, folder: Path, facts: Mapping[str, Any]) -> None
     checkpoint.write(folder, policy.state_dict(), config, files)
 
 
-def load_policy(folder: Path | str) -> Sighted:
-    """Read a policy folder; "base" is the one that comes with the package.
+def load_policy(place: Path) -> Sighted:
+    """Read a policy folder.
 
     Raises:
         CheckpointError: When it is damaged, unknown or of another format.
     """
-    place = Path(str(data.path("assets", "policies", "base"))) if folder == "base" else Path(folder)
     config = checkpoint.read_config(place)
     kind = config.get("kind")
     if kind not in KINDS:
