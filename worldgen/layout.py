@@ -253,7 +253,7 @@ def _candidates(
     rng, fixture = board.rng, _faces(item)
     low, high = np.array([area[0], area[2]]), np.array([area[1], area[3]])
     if fixture:  # at the back, its front towards the arm
-        low = np.array([low[0] + 0.7 * (high[0] - low[0]), low[1] * 0.6])
+        low = np.array([low[0] + 0.8 * (high[0] - low[0]), low[1] * 0.6])
         high = np.array([high[0] + 0.06, high[1] * 0.6])
     elif near:
         centre = shapely.get_coordinates(near.outline.centroid)[0]
