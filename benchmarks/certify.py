@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from benchmarks.worldgen import wilson
+from trainer.metrics import wilson
 from worldgen import pipeline
 from worldgen.certificate import EPISODES
 from worldgen.library import Rejection, SceneLibrary

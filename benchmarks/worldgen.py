@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 import tyro
 
+from trainer.metrics import wilson
 from worldgen import pipeline
 from worldgen.library import SceneLibrary
 
@@ -51,14 +52,6 @@ class Config:
     size: int = 0
     """Only make so many scenes in `out` and print seconds and peak memory: one point of --scaling."""
     out: Path = Path("scaling")
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share."""
-    z, share = 1.959964, successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
-    return middle - half, middle + half
 
 
 def make(requests: tuple[str, ...], count: int, workers: int, out: Path, store: Path, robot: str = "widowx") -> float:

@@ -64,11 +64,12 @@ def evaluate(run: Positional[Path], library: Positional[Path], config: OmitArgPr
         config: Settings.
     """
     from .evaluate import evaluate as play
+    from .evaluate import folder_of
     from .report import text
 
     report = play(run, library, config, _tell)
     print(text(report))
-    print(f"Page: {(config.out or run / f'eval-{config.set or config.split}') / 'index.html'}")
+    print(f"Page: {folder_of(run, config) / 'index.html'}")
 
 
 def _tell(line: str) -> None:

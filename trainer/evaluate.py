@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from worldgen.camera import Image
 from worldgen.library import Scene
+from worldgen.play import EVERY
 from worldgen.render import write_film
 from worldgen.sim import domains
 from worldgen.sim.domains import Domain
@@ -41,8 +42,6 @@ from .sets import chosen, scenes_of, scenes_of_set
 FIRST = {"selection": SEEDS, "report": 2 * SEEDS}
 """First seed of each purpose."""
 _FILM = (240, 180)
-_EVERY = 2
-"""Looks of a world that become a picture of a film."""
 _NEAR = 0.06
 """How far beside the goal what was put down counts as having missed it, not as dropped on the way [m]."""
 _STILL = 0.01
@@ -80,7 +79,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
     played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz) for course in courses]
-    out = config.out or run / f"eval-{config.set or config.split}"
+    out = folder_of(run, config)
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
     report = summarise(
@@ -92,6 +91,11 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         report = report.model_copy(update={"comparison": compare(report, Report.load(config.versus))})
     report.save(out)
     return report
+
+
+def folder_of(run: Path, config: Evaluate) -> Path:
+    """Return where the report of an evaluation goes."""
+    return config.out or run / f"eval-{config.set or config.split}"
 
 
 def domain_of(config: Evaluate) -> Domain:
@@ -203,7 +207,7 @@ def _film(course: Course, scene: Scene, config: Evaluate, path: Path) -> None:
     stage = Stage(scene, Settings(domain_of(config), views=(), chunk=chunk), trusted=True)
     try:
         world = World(stage)
-        rate = 1 / (_EVERY * PART * world.model.opt.timestep)
+        rate = 1 / (EVERY * PART * world.model.opt.timestep)
         write_film(path, _FILM, _pictures(world, course), rate)
     finally:
         stage.close()
@@ -215,7 +219,7 @@ def _pictures(world: World, course: Course) -> Iterator[Image]:
 
     def watch() -> None:
         nonlocal looks
-        if looks % _EVERY == 0:
+        if looks % EVERY == 0:
             seen.append(world.picture("preview", *_FILM))
         looks += 1
 

@@ -180,7 +180,7 @@ class World:
             episode.end = "invalid"
         return self.observe()
 
-    def scatter(self, seed: int) -> Draw:
+    def scatter(self, seed: int) -> None:
         """Put the objects where the episode of a seed has them and let no time pass: for pictures, not for acting.
 
         Raises:
@@ -188,7 +188,6 @@ class World:
         """
         episode = self._begin(seed)
         self._put(episode, self._poses(episode.draw.layout))
-        return episode.draw
 
     def step(self, chunk: ArrayLike, watch: Callable[[], None] | None = None) -> Transition:
         """Execute the actions of a chunk until the episode ends, then look once: `execute` and `observe`."""
