@@ -63,12 +63,14 @@ class Pretrain:
 
     out: Path = Path("runs/base")
     """Folder of the run; run again to go on."""
-    pictures: int = 200_000
+    pictures: int = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
-    steps: int = 6_000
+    steps: int = 8_000
     """Optimiser steps."""
-    batch: int = 128
+    batch: int = 48
     """Pictures an optimiser step."""
+    asked: int = 4
+    """Sentences about each of them; a picture holds 6."""
     lr: float = 1e-3
     """Peak learning rate; it rises over the first 3 % of the steps and falls along a cosine."""
     weight_decay: float = 0.01

@@ -32,7 +32,7 @@ ALONE = ("lifted", "open", "closed")
 KINDS = ("on", "in", "stack", "near", "pushed", *ALONE)
 _EACH = 4
 """Pictures of one arrangement of objects."""
-_SENTENCES = 3
+SENTENCES = 6
 """Sentences about each picture."""
 _OWN, _SYNONYM = 0.25, 0.2
 """Shares of sentences that are a scene's own, and of other words for a thing."""
@@ -183,7 +183,7 @@ def _scene(folder: Path, job: Job, number: int) -> Pictures:
 def _row(spec: SceneSpec, sight: Sight, rng: np.random.Generator, held_out: bool) -> tuple[NDArray[np.generic], ...]:
     """Return one row of each array of `Pictures`."""
     sentences, points, pixels, rivals = [], [], [], []
-    for _ in range(_SENTENCES):
+    for _ in range(SENTENCES):
         sentence, names = _sentence(spec, rng, held_out)
         nothing = np.full(3, np.nan)
         points.append([sight.points.get(name, nothing) for name in names])

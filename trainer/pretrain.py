@@ -34,6 +34,8 @@ _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
 _MAPS, _WHERE, _VIEW = 0.3, 10.0, 30.0
 """Weights of the losses: a map's is in nats, of which two are there to stay; the others are in metres, and small."""
+_BEND = 0.02
+"""Where the loss of a position turns from square to straight [m]."""
 _SAVE = 500
 """Steps between two saved states."""
 _TELL = 100
@@ -96,7 +98,7 @@ def measure(net: Sighted, data: Pictures) -> Figures:
         net.eval()
         for index in torch.arange(len(data)).split(256):
             rows = index.numpy()
-            inputs = _inputs(net, data, rows, np.zeros(len(rows), int))
+            inputs = _inputs(net, data, rows, np.zeros((len(rows), 1), int))
             memory, _ = net.remember(inputs)
             found = net.where(memory)[:, :, :3].numpy()
             said.append(found[:, 0])
@@ -144,7 +146,7 @@ def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str],
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     ema = {name: value.clone() for name, value in net.state_dict().items()}
     state, first = config.out / checkpoint.STATE, 0
-    made = {name: getattr(config, name) for name in ("batch", "lr", "weight_decay", "size", "domain", "seed")}
+    made = {name: getattr(config, name) for name in ("batch", "asked", "lr", "weight_decay", "size", "domain", "seed")}
     if checkpoint.exists(state):
         numbers, groups = checkpoint.load_training(state, net, optimiser)
         if numbers["made"] != made:
@@ -175,39 +177,48 @@ def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str],
 def _batches(
     count: int, sentences: int, config: Pretrain, first: int
 ) -> Iterator[tuple[int, tuple[NDArray[Any], NDArray[Any]]]]:
-    """Yield for each step which pictures to show, and which sentence with each; a step's own are the same after a restart."""
+    """Yield for each step which pictures to show (N,), and which sentences with each (N, K); the same ones after a restart."""
     for step in range(first, config.steps):
         rng = np.random.default_rng([config.seed, step])
-        yield step, (np.sort(rng.integers(count, size=config.batch)), rng.integers(sentences, size=config.batch))
+        which = rng.random((config.batch, sentences)).argsort(axis=1)[:, : config.asked]
+        yield step, (np.sort(rng.integers(count, size=config.batch)), which)
 
 
 def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> Inputs:
-    pieces = torch.from_numpy(
-        net.words([str(data.sentences[row, index]) for row, index in zip(rows, which, strict=True)])
-    )
+    said = data.sentences[rows[:, None], which].ravel()
+    pieces = torch.from_numpy(net.words([str(sentence) for sentence in said]))
     return Inputs(as_pictures(data.images[rows]), torch.from_numpy(data.state[rows]), pieces)
 
 
 def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
-    inputs = _inputs(net, data, rows, which)
+    """Return the loss of pictures `rows` (N,) and sentences `which` (N, K) of each, and its parts."""
+    inputs, asked, pick = _inputs(net, data, rows, which), which.shape[1], (rows[:, None], which)
     memory, logits = net.remember(inputs)
-    pixels = np.concatenate([data.pixels[rows, which], data.tool[rows, None], data.base[rows, None]], axis=1)
+    arm = np.stack([data.tool[rows], data.base[rows]], axis=1).repeat(asked, axis=0)
+    pixels = np.concatenate([data.pixels[pick].reshape(-1, 2, 2), arm], axis=1)
     seen = torch.from_numpy(_in_sight(pixels))
     truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
     maps = -(truth * logits[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
-    points = torch.from_numpy(np.nan_to_num(data.points[rows, which]))
-    wanted = torch.cat([points, points - inputs.state[:, None, :3]], dim=-1)
-    miss = F.huber_loss(net.where(memory), wanted, reduction="none", delta=0.02).mean(dim=-1) / 0.02
+    points = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3)))
+    tool = inputs.state[:, None, :3].repeat_interleave(asked, dim=0)
+    answer = net.where(memory)
+    miss = F.huber_loss(answer, torch.cat([points, points - tool], dim=-1), reduction="none", delta=_BEND).mean(dim=-1)
     shown = seen[:, :2].float()
-    where, found = (miss * shown).sum() / shown.sum().clamp_min(1), (maps * seen).sum() / seen.sum().clamp_min(1)
-    error = (net.where(memory)[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]]
+    where, found = (
+        (miss * shown).sum() / shown.sum().clamp_min(1) / _BEND,
+        (maps * seen).sum() / seen.sum().clamp_min(1),
+    )
+    camera = torch.from_numpy(data.camera[rows].repeat(asked, axis=0))
+    view = F.mse_loss(net.where.camera(memory), camera)
+    error = (answer[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
     parts = {
         "maps": float(found.detach()),
         "where": float(where.detach()),
-        "median mm": 1e3 * float(error.detach().median()),
+        "median mm": 1e3 * float(error.median()),
+        "within 15 mm": float((error < 0.015).float().mean()),
+        "view": float(view.detach()),
     }
-    view = F.mse_loss(net.where.camera(memory), torch.from_numpy(data.camera[rows]))
-    return _WHERE * where + _MAPS * found + _VIEW * view, parts | {"view": float(view.detach())}
+    return _WHERE * where + _MAPS * found + _VIEW * view, parts
 
 
 def _in_sight(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -59,7 +59,7 @@ def test_what_is_out_of_sight_teaches_nothing() -> None:
         np.arange(24)[:, None] < 12, data.pixels[:, :, 0, 0], 1.4
     )
     spoilt.points[12:, :, 0] += 5
-    rows, which = np.arange(24), np.zeros(24, int)
+    rows, which = np.arange(24), np.zeros((24, 1), int)
     losses = [float(pretrain._loss(net(), item, rows, which)[0].detach()) for item in (data, spoilt)]
     assert losses[0] == losses[1]
 
@@ -118,7 +118,7 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
         pretrain._train(net(), data, killed, print)
     again = pretrain._train(net(), data, killed, print)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    rows, which = np.arange(24), np.zeros(24, int)
+    rows, which = np.arange(24), np.zeros((24, 1), int)
     before, model = float(pretrain._loss(net(), data, rows, which)[0].detach()), net()
     model.load_state_dict(weights)
     assert float(pretrain._loss(model, data, rows, which)[0].detach()) < 0.8 * before

@@ -20,7 +20,7 @@ from worldgen.sim.worlds import Observations
 from ..config import Sampler
 from ..records import Decisions, Interface
 from .text import LENGTH, Words
-from .vision import BASE, OTHER, TARGET, Trunk, TrunkSettings
+from .vision import OTHER, TARGET, Trunk, TrunkSettings
 
 _METRE = 0.1
 """Length that positions are counted in inside the network [m]."""
@@ -108,8 +108,9 @@ class Statistics(nn.Module):
 class Where(nn.Module):
     """Reads off the trunk's tokens where things are: what pre-training teaches, and a check of sight at any time."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, slots: int) -> None:
         super().__init__()
+        self.slots = slots
         self.view = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, CAMERA))
         self.heads = nn.ModuleList(
             [nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 6)) for _ in range(2)]
@@ -123,7 +124,7 @@ class Where(nn.Module):
 
     def camera(self, memory: Tensor) -> Tensor:
         """Return where the first picture was taken from, (N, CAMERA); see `worldgen.sim.sight.Sight.camera`."""
-        found: Tensor = self.view(memory[:, BASE])
+        found: Tensor = self.view(memory[:, self.slots])
         return found
 
 
@@ -145,7 +146,7 @@ class Sighted(nn.Module):
         super().__init__()
         self.interface, self.sizes, self.words = interface, trunk, words or Words.learn()
         self.trunk = Trunk(len(interface.cameras), interface.size, len(interface.state), self.words.size, LENGTH, trunk)
-        self.where = Where(trunk.width)
+        self.where = Where(trunk.width, trunk.slots)
         self.statistics = Statistics(len(interface.state), len(interface.action))
 
     @classmethod

@@ -1,7 +1,8 @@
 """The trunk: pictures, words and the arm's state → a few tokens that say where what was named is. Knows no actions, no losses.
 
-Words modulate the convolutions and form queries; each query looks at the whole picture through one attention map, and passes on what
-it sees there and where that is. Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
+Pictures are seen without words, so that many sentences can be asked about one. Words modulate what was seen and form queries; each query
+looks at the whole picture through one attention map, and passes on what it sees there and where that is. Tokens, not parameters, are the
+cost on a CPU: the transformer behind sees `slots` of them, not pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 
 GRID = 16
 """Cells of an attention map along each side."""
+_COARSE = 4
+"""Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
 _WAVES = 6
 """Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
 TARGET, OTHER, TOOL, BASE = 0, 1, 2, 3
@@ -27,13 +30,13 @@ class TrunkSettings:
 
     channels: int = 64
     """Of the picture's features."""
-    blocks: int = 4
-    """Convolutions at the grid's resolution, each modulated by the words."""
+    blocks: int = 3
+    """Convolutions at the grid's resolution."""
     width: int = 128
     """Of every token."""
     slots: int = 8
     """Queries that look at each picture."""
-    layers: int = 3
+    layers: int = 2
     """Of the transformer over the tokens."""
     text_layers: int = 1
     heads: int = 4
@@ -112,25 +115,21 @@ class Block(nn.Module):
         return heads.transpose(1, 2).flatten(2)
 
 
-class _Modulated(nn.Module):
-    """A residual convolution that the words scale and shift (FiLM, Perez et al. 2018)."""
+class _Residual(nn.Module):
+    """A convolution added to what it is given."""
 
-    def __init__(self, channels: int, width: int, dilation: int) -> None:
+    def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(8, channels)
-        self.film = nn.Linear(width, 2 * channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
 
-    def forward(self, grid: Tensor, words: Tensor) -> Tensor:
-        scale, shift = self.film(words)[..., None, None].chunk(2, dim=1)
-        out: Tensor = grid + self.conv(F.relu(self.norm(grid) * (1 + scale) + shift))
+    def forward(self, grid: Tensor) -> Tensor:
+        out: Tensor = grid + self.conv(F.relu(self.norm(grid)))
         return out
 
 
 class Eye(nn.Module):
-    """A square picture and what the words say → features of GRID x GRID cells."""
+    """A square picture → features of GRID x GRID cells, and one vector for where all of it was seen from. Knows no words."""
 
     def __init__(self, size: int, settings: TrunkSettings) -> None:
         super().__init__()
@@ -141,14 +140,19 @@ class Eye(nn.Module):
         self.down = nn.Conv2d(32, channels, 4, stride=2, padding=1)
         self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
         dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
-        self.blocks = nn.ModuleList([_Modulated(channels, settings.width, dilation) for dilation in dilations])
+        self.blocks = nn.ModuleList([_Residual(channels, dilation) for dilation in dilations])
+        self.norm = nn.GroupNorm(8, channels)
+        self.view = nn.Sequential(
+            nn.Linear(channels * _COARSE**2, settings.width), nn.GELU(), nn.Linear(settings.width, settings.width)
+        )
 
-    def forward(self, image: Tensor, words: Tensor) -> Tensor:
-        """Return features (N, C, GRID, GRID) of pictures (N, 3, S, S) in [-1, 1]."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (N, C, GRID, GRID) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
         grid = self.down(F.relu(self.stem(image.contiguous(memory_format=torch.channels_last)))) + self.place
         for block in self.blocks:
-            grid = block(grid, words)
-        return grid
+            grid = block(grid)
+        grid = self.norm(grid)
+        return grid, self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
 
 
 class Trunk(nn.Module):
@@ -174,10 +178,11 @@ class Trunk(nn.Module):
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
         self.seek = nn.Linear(width, settings.channels)
+        self.film = nn.Linear(width, 2 * settings.channels)
         self.sees = nn.Sequential(nn.Linear(settings.channels + 4 * _WAVES, width), nn.GELU(), nn.Linear(width, width))
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
         self.says = nn.Linear(width, width)
-        self.kinds = nn.Parameter(0.02 * torch.randn(cameras * settings.slots + 2, width))
+        self.kinds = nn.Parameter(0.02 * torch.randn(cameras * (settings.slots + 1) + 2, width))
         self.layers = nn.ModuleList([Block(width, settings.heads) for _ in range(settings.layers)])
         self.norm = nn.LayerNorm(width)
         axis = (torch.arange(GRID) + 0.5) / GRID
@@ -191,23 +196,28 @@ class Trunk(nn.Module):
         Args:
             images: (N, V, 3, S, S) in [-1, 1].
             state: (N, S) normalised.
-            pieces: (N, L) numbers of pieces, 0 for padding.
+            pieces: (N * K, L) numbers of pieces, 0 for padding: K sentences about each picture, next to each other.
 
         Returns:
-            (N, V * slots + 2, W) tokens, and the logits of each slot's map (N, V, slots, GRID * GRID).
+            (N * K, V * (slots + 1) + 2, W) tokens: of each camera the slots and then the view, the state, the words. And the logits of
+            each slot's map (N * K, V, slots, GRID * GRID).
         """
+        asked = len(pieces) // max(len(state), 1)
         tokens, padding, words = self.reader(pieces)
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
         seek = self.seek(queries)
+        scale, shift = self.film(words)[..., None].chunk(2, dim=1)  # FiLM, Perez et al. 2018
         seen, maps = [], []
         for index, eye in enumerate(self.eyes):
-            grid = eye(images[:, index], words).flatten(2)
-            logits = seek @ grid / grid.shape[1] ** 0.5
+            grid, view = eye(images[:, index])
+            cells = F.relu(grid.flatten(2).repeat_interleave(asked, dim=0) * (1 + scale) + shift)
+            logits = seek @ cells / cells.shape[1] ** 0.5
             share = logits.softmax(dim=-1)
-            what, where = share @ grid.transpose(1, 2), share @ self.cells
-            seen.append(self.sees(torch.cat([what, _waves(where)], dim=-1)) + queries)
+            found = torch.cat([share @ cells.transpose(1, 2), _waves(share @ self.cells)], dim=-1)
+            seen += [self.sees(found) + queries, view[:, None].repeat_interleave(asked, dim=0)]
             maps.append(logits)
-        memory = torch.cat([*seen, self.feels(state)[:, None], self.says(words)[:, None]], dim=1) + self.kinds
+        felt = self.feels(state)[:, None].repeat_interleave(asked, dim=0)
+        memory = torch.cat([*seen, felt, self.says(words)[:, None]], dim=1) + self.kinds
         for layer in self.layers:
             memory = layer(memory)
         return self.norm(memory), torch.stack(maps, dim=1)

@@ -74,8 +74,16 @@ class TestPadding:
 class TestTrunk:
     def test_shapes(self, trunk: Trunk) -> None:
         memory, maps = trunk(*seen(3), said(1, 2, 3))
-        assert memory.shape == (3, 2 * SMALL.slots + 2, SMALL.width)
+        assert memory.shape == (3, 2 * (SMALL.slots + 1) + 2, SMALL.width)
         assert maps.shape == (3, 2, SMALL.slots, GRID * GRID)
+
+    def test_many_sentences_about_a_picture_are_as_many_pictures_with_one(self, trunk: Trunk) -> None:
+        (images, state), pieces = seen(2), said(2, 5, 7, 3, 1, 4)
+        together, maps = trunk(images, state, pieces)
+        each = [0, 0, 0, 1, 1, 1]
+        alone, map_alone = trunk(images[each], state[each], pieces)
+        assert torch.allclose(together, alone, atol=1e-5)
+        assert torch.allclose(maps, map_alone, atol=1e-5)
 
     def test_rows_are_independent(self, trunk: Trunk) -> None:
         (images, state), pieces = seen(4), said(3, 3, 5, 5)
