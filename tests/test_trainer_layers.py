@@ -19,13 +19,13 @@ LAYERS: tuple[str, ...] = (
     "robomimic",
     "dataset policies.text policies.vision",
     "recorder policies.base",
-    "policies.flow policies.token policies.store report report_page",
-    "pretrain demos",
-    "sft evaluate",
+    "policies.flow policies.token policies.store report report_page fit",
+    "pretrain demos sft",
+    "evaluate",
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-WITH_TORCH = {"checkpoint", "pretrain", "sft", "evaluate"}
+WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate"}
 """May import torch, beside all of `policies`."""
 LIGHT = ("cli", "config", "records", "metrics", "dataset", "recorder", "demos", "pictures", "play", "report", "sets")
 """Work where torch is not installed."""

@@ -7,7 +7,7 @@ true ones (Huber), and where the camera stands. Labels come from the simulator a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from torch.nn import functional as F
 
 from worldgen.library import Scene, SceneLibrary
 
-from . import checkpoint, pictures
+from . import pictures
 from .config import Pretrain
 from .errors import RunError
-from .metrics import Log
+from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
@@ -36,10 +36,8 @@ _MAPS, _WHERE, _VIEW = 0.3, 10.0, 30.0
 """Weights of the losses: a map's is in nats, of which two are there to stay; the others are in metres, and small."""
 _BEND = 0.02
 """Where the loss of a position turns from square to straight [m]."""
-_SAVE = 500
-"""Steps between two saved states."""
-_TELL = 100
-"""Steps between two lines."""
+_EMA = 0.999
+"""Decay of the running mean of the weights."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,10 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         raise RunError(f"The libraries are of different arms: {', '.join(sorted(robots))}. Give libraries of one.")
     if "train" not in scenes or len(scenes) < 2:
         raise RunError("Pre-training needs scenes of split 'train' and of another one: `worldgen make --splits ...`.")
+    facts = {
+        name: value for name, value in asdict(config).items() if name not in ("out", "workers", "threads", "report")
+    }
+    claim(config.out, facts)
     data = _drawn(scenes.pop("train"), config, "pictures", config.pictures, tell)
     net = _new(data, config, robots.pop())
     net.load_state_dict(_train(net, data, config, tell))
@@ -86,7 +88,6 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     for split, group in sorted(scenes.items()):
         found[split] = measure(net, _drawn(group, config, split, config.report, tell))
         tell(f"{split}: {told(found[split])}")
-    facts = {name: value for name, value in asdict(config).items() if name not in ("out", "workers", "threads")}
     save_policy(net, config.out / "policy", {"pre-training": facts, **{s: asdict(f) for s, f in found.items()}})
     return found
 
@@ -143,45 +144,21 @@ def _new(data: Pictures, config: Pretrain, robot: str) -> Sighted:
 
 def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train a network and return the running mean of its weights."""
-    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
-    ema = {name: value.clone() for name, value in net.state_dict().items()}
-    state, first = config.out / checkpoint.STATE, 0
-    made = {name: getattr(config, name) for name in ("batch", "asked", "lr", "weight_decay", "size", "domain", "seed")}
-    if checkpoint.exists(state):
-        numbers, groups = checkpoint.load_training(state, net, optimiser)
-        if numbers["made"] != made:
-            raise RunError(
-                f"'{config.out}' is a run with other settings: {numbers['made']} instead of {made}. Use another --out or delete it."
-            )
-        first, ema = int(numbers["step"]), groups["ema"]
-        tell(f"going on from step {first}")
-    with Log(config.out / "metrics.jsonl", last=first) as log:
-        for step, (rows, which) in _batches(len(data), data.sentences.shape[1], config, first):
-            for group in optimiser.param_groups:
-                group["lr"] = config.lr * cosine(step, config.steps)
-            loss, parts = _loss(net, data, rows, which)
-            optimiser.zero_grad()
-            loss.backward()
-            if torch.isfinite(torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)):
-                optimiser.step()
-            follow(ema, net, min(0.999, (1 + step) / (10 + step)))
-            if step % _TELL == _TELL - 1 or step + 1 == config.steps:
-                log.append({"step": step + 1, "loss": float(loss.detach()), **parts})
-                shown = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
-                tell(f"step {step + 1} of {config.steps}: {shown}")
-            if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
-                checkpoint.save_training(state, net, optimiser, {"step": step + 1, "made": made}, ema=ema)
-    return ema
+    return fit(
+        net,
+        [list(net.parameters())],
+        lambda step: _loss(net, data, *_batch(len(data), data.sentences.shape[1], config, step)),
+        Plan(config.steps, (config.lr,), config.weight_decay, _EMA),
+        config.out,
+        tell,
+    )
 
 
-def _batches(
-    count: int, sentences: int, config: Pretrain, first: int
-) -> Iterator[tuple[int, tuple[NDArray[Any], NDArray[Any]]]]:
-    """Yield for each step which pictures to show (N,), and which sentences with each (N, K); the same ones after a restart."""
-    for step in range(first, config.steps):
-        rng = np.random.default_rng([config.seed, step])
-        which = rng.random((config.batch, sentences)).argsort(axis=1)[:, : config.asked]
-        yield step, (np.sort(rng.integers(count, size=config.batch)), which)
+def _batch(count: int, sentences: int, config: Pretrain, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return which pictures a step shows (N,), and which sentences with each (N, K)."""
+    rng = np.random.default_rng([config.seed, step])
+    which = rng.random((config.batch, sentences)).argsort(axis=1)[:, : config.asked]
+    return np.sort(rng.integers(count, size=config.batch)), which
 
 
 def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> Inputs:
@@ -231,22 +208,6 @@ def _blobs(pixels: Tensor) -> Tensor:
     x, y = (torch.exp(-0.5 * ((pixels[..., i, None] - axis) * GRID / _BLOB) ** 2) for i in (0, 1))
     blob = (y[..., :, None] * x[..., None, :]).flatten(-2)
     return blob / blob.sum(dim=-1, keepdim=True).clamp_min(1e-9)
-
-
-def cosine(step: int, steps: int, warm: float = 0.03) -> float:
-    """Return the share of the peak learning rate at a step: up a line, down a cosine."""
-    rise = max(1, round(warm * steps))
-    return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-
-
-def follow(ema: dict[str, Tensor], net: torch.nn.Module, decay: float) -> None:
-    """Move a running mean of weights towards a network's, in place."""
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if value.is_floating_point():
-                ema[name].lerp_(value, 1 - decay)
-            else:
-                ema[name].copy_(value)
 
 
 def told(found: Figures) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,21 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldgen.store import write_file
-
-from . import checkpoint
 from .config import Sft
 from .dataset import Dataset, read, require_fits
 from .errors import RunError
-from .metrics import Log
+from .fit import Plan, claim, fit
 from .policies.base import Batch, Inputs, Sighted, as_pictures
 from .policies.store import load_policy, new_policy, save_policy
-from .pretrain import cosine, follow
 
-_SAVE = 500
-"""Steps between two saved states."""
-_TELL = 100
-"""Steps between two lines."""
 _FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
 
@@ -72,7 +63,7 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     """
     torch.set_num_threads(config.threads)
     data = read(root, limit=config.limit)
-    _require_same_run(config, root)
+    claim(config.out, {**_plain(config), "data": str(root)})
     policy = _start(config, data, root)
     windows = Windows.of(data, policy.horizon)
     tell(
@@ -107,39 +98,18 @@ def _start(config: Sft, data: Dataset, root: Path) -> Any:
 
 def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train and return the running mean of the weights."""
+    sentences = _sentences(windows.data, config)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        return policy.imitation_loss(_batch(policy, windows, sentences, config, rng), rng), {}
+
     trunk = list(policy.trunk.parameters())
     known = {id(value) for value in trunk}
     rest = [value for value in policy.parameters() if id(value) not in known]
     peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
-    optimiser = torch.optim.AdamW([{"params": trunk}, {"params": rest}], config.lr, weight_decay=config.weight_decay)
-    ema = {name: value.clone() for name, value in policy.state_dict().items()}
-    first, state = 0, config.out / checkpoint.STATE
-    if checkpoint.exists(state):
-        numbers, groups = checkpoint.load_training(state, policy, optimiser)
-        first, ema = int(numbers["step"]), groups["ema"]
-        tell(f"going on from step {first}")
-    sentences = _sentences(windows.data, config)
-    policy.train()
-    with Log(config.out / "metrics.jsonl", last=first) as log:
-        for step in range(first, config.steps):
-            rng = torch.Generator().manual_seed(
-                config.seed * 1_000_003 + step
-            )  # a step's own: the same after a restart
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * cosine(step, config.steps)
-            loss = policy.imitation_loss(_batch(policy, windows, sentences, config, rng), rng)
-            optimiser.zero_grad()
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
-            if torch.isfinite(norm):
-                optimiser.step()
-            follow(ema, policy, min(config.ema, (1 + step) / (10 + step)))
-            if step % _TELL == _TELL - 1 or step + 1 == config.steps:
-                log.append({"step": step + 1, "loss": float(loss.detach()), "gradient": float(norm)})
-                tell(f"step {step + 1} of {config.steps}: loss {float(loss.detach()):.4f}")
-            if step % _SAVE == _SAVE - 1 or step + 1 == config.steps:
-                checkpoint.save_training(state, policy, optimiser, {"step": step + 1}, ema=ema)
-    return ema
+    plan = Plan(config.steps, peaks, config.weight_decay, config.ema)
+    return fit(policy, [trunk, rest], loss, plan, config.out, tell)
 
 
 def _batch(policy: Sighted, windows: Windows, sentences: list[str], config: Sft, rng: torch.Generator) -> Batch:
@@ -185,25 +155,3 @@ def _sentences(data: Dataset, config: Sft) -> list[str]:
 
 def _plain(config: Sft) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in ("out", "threads")}
-
-
-def _require_same_run(config: Sft, root: Path) -> None:
-    """Refuse to go on with a run of other settings."""
-    note, made = config.out / "run.json", {**_plain(config), "data": str(root)}
-    if note.exists():
-        try:
-            old = dict(json.loads(note.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"'{note}' cannot be read: {error}. Use another --out or delete '{config.out}'.") from error
-        changed = [
-            f"{name} {made.get(name)!r} instead of {old.get(name)!r}"
-            for name in made
-            if made.get(name) != old.get(name)
-        ]
-        if changed:
-            raise RunError(
-                f"'{config.out}' is a run with other settings: {'; '.join(changed)}. Use another --out or delete it."
-            )
-        return
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_file(note, json.dumps(made, indent=1) + "\n")

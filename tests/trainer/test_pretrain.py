@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer import checkpoint, pretrain
+from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
@@ -64,22 +64,6 @@ def test_what_is_out_of_sight_teaches_nothing() -> None:
     assert losses[0] == losses[1]
 
 
-def test_cosine_rises_and_falls() -> None:
-    values = [pretrain.cosine(step, 1000) for step in range(1000)]
-    assert values[0] == pytest.approx(1 / 30, rel=0.01)
-    assert max(values) > 0.99
-    assert values[-1] < 1e-4
-    assert int(np.argmax(values)) in range(28, 33)
-
-
-def test_running_mean_is_the_mean_that_its_decay_says() -> None:
-    layer = torch.nn.Linear(2, 1)
-    mean = {name: torch.zeros_like(value) for name, value in layer.state_dict().items()}
-    for _ in range(10):
-        pretrain.follow(mean, layer, 0.9)
-    assert torch.allclose(mean["weight"], layer.weight * (1 - 0.9**10), atol=1e-6)
-
-
 def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = made(40), net()
     data.rivals[:20, 0] = data.points[:20, 0, 0] + [0.05, 0, 0]
@@ -101,7 +85,7 @@ def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrain, "_SAVE", 20)
+    monkeypatch.setattr(fit, "_SAVE", 20)
     data, whole = made(), Pretrain(out=tmp_path / "whole", steps=40, batch=16, lr=3e-3)
     weights = pretrain._train(net(), data, whole, print)
     killed, saves = Pretrain(out=tmp_path / "killed", steps=40, batch=16, lr=3e-3), [0]

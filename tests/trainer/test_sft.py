@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from trainer import fit
 from trainer import sft as module
 from trainer.config import Sft
 from trainer.dataset import Dataset, read
@@ -183,8 +184,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SAVE", 2)
-    monkeypatch.setattr(module, "_TELL", 1)
+    monkeypatch.setattr(fit, "_SAVE", 2)
+    monkeypatch.setattr(fit, "_TELL", 1)
 
 
 def config(out: Path, base: Path, **changes: Any) -> Sft:

@@ -1,0 +1,135 @@
+"""The loop of every training on fixed data: schedule, clipping, running mean, log, and going on after a kill. Knows no losses, no data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worldgen.store import write_file
+
+from . import checkpoint
+from .errors import RunError
+from .metrics import Log
+
+_SAVE = 500
+"""Steps between two saved states."""
+_TELL = 100
+"""Steps between two lines."""
+_CLIP = 1.0
+"""Largest norm of a gradient."""
+
+Loss = Callable[[int], tuple[Tensor, Mapping[str, float]]]
+"""From the number of a step to its loss, and what to show of it. A step's data hang on its number alone: a run that was killed goes on
+with the same ones."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How weights are moved."""
+
+    steps: int
+    peaks: tuple[float, ...]
+    """Peak learning rate of each group of parameters."""
+    weight_decay: float
+    ema: float
+    """Decay of the running mean of the weights."""
+
+
+def fit(
+    net: nn.Module,
+    groups: Sequence[Sequence[nn.Parameter]],
+    loss: Loss,
+    plan: Plan,
+    out: Path,
+    tell: Callable[[str], None],
+) -> dict[str, Tensor]:
+    """Minimise a loss with AdamW and return the running mean of the weights.
+
+    Args:
+        net: Is trained in place.
+        groups: Parameters that share a learning rate.
+        loss: What to minimise.
+        plan: How.
+        out: Folder of the run: holds `metrics.jsonl` and the state to go on from.
+        tell: Takes lines about the progress.
+    """
+    optimiser = torch.optim.AdamW(
+        [{"params": group} for group in groups], plan.peaks[0], weight_decay=plan.weight_decay
+    )
+    ema = {name: value.clone() for name, value in net.state_dict().items()}
+    first, state = 0, out / checkpoint.STATE
+    if checkpoint.exists(state):
+        numbers, kept = checkpoint.load_training(state, net, optimiser)
+        first, ema = int(numbers["step"]), kept["ema"]
+        tell(f"going on from step {first}")
+    net.train()
+    with Log(out / "metrics.jsonl", last=first) as log:
+        for step in range(first, plan.steps):
+            for group, peak in zip(optimiser.param_groups, plan.peaks, strict=True):
+                group["lr"] = peak * cosine(step, plan.steps)
+            value, parts = loss(step)
+            optimiser.zero_grad()
+            value.backward()
+            norm = nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
+            if torch.isfinite(norm):
+                optimiser.step()
+            follow(ema, net, min(plan.ema, (1 + step) / (10 + step)))
+            if step % _TELL == _TELL - 1 or step + 1 == plan.steps:
+                shown = {"loss": float(value.detach()), **parts, "gradient": float(norm)}
+                log.append({"step": step + 1, **shown})
+                tell(
+                    f"step {step + 1} of {plan.steps}: "
+                    + ", ".join(f"{name} {number:.3g}" for name, number in shown.items())
+                )
+            if step % _SAVE == _SAVE - 1 or step + 1 == plan.steps:
+                checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
+    return ema
+
+
+def cosine(step: int, steps: int, warm: float = 0.03) -> float:
+    """Return the share of the peak learning rate at a step: up a line, down a cosine."""
+    rise = max(1, round(warm * steps))
+    return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+
+
+def follow(ema: dict[str, Tensor], net: nn.Module, decay: float) -> None:
+    """Move a running mean of weights towards a network's, in place."""
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                ema[name].lerp_(value, 1 - decay)
+            else:
+                ema[name].copy_(value)
+
+
+def claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Make a run's folder and note its settings there, or check that they are those it was begun with.
+
+    Raises:
+        RunError: When the folder holds a run of other settings, or its note cannot be read.
+    """
+    note, made = out / "run.json", json.loads(json.dumps(dict(settings), default=str))
+    if note.exists():
+        try:
+            old = dict(json.loads(note.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(f"'{note}' cannot be read: {error}. Use another --out or delete '{out}'.") from error
+        changed = [
+            f"{name} {made.get(name)!r} instead of {old.get(name)!r}"
+            for name in made
+            if made.get(name) != old.get(name)
+        ]
+        if changed:
+            raise RunError(
+                f"'{out}' is a run with other settings: {'; '.join(changed)}. Use another --out or delete it."
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_file(note, json.dumps(made, indent=1) + "\n")
