@@ -119,8 +119,8 @@ class Sft:
 
     out: Path = Path("runs/sft")
     """Folder of the run; run again to go on."""
-    base: str = "none"
-    """What to start from: a policy folder such as RUN/policy of `trainer pretrain`; `none` is random weights."""
+    base: str = "shipped"
+    """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
     steps: int = 4_000
@@ -157,7 +157,7 @@ class Evaluate:
     """Split of the library; `unseen` is all but train, `all` every one."""
     set: str = ""
     """Named test set in place of split and domain: objects, containers, categories, instructions, backgrounds, textures, light, camera,
-    positions, arm, distractors."""
+    positions, arm, moved, distractors."""
     episodes: int = 200
     """Starts that are played: the scenes in turn, each with another seed."""
     out: Path | None = None

@@ -37,6 +37,11 @@ def _received(scene: Scene) -> bool:
     return isinstance(scene.record.spec.task.goals[0], OnGoal | InGoal)
 
 
+def _movable(scene: Scene) -> bool:
+    spec = scene.record.spec
+    return spec.object(goal_names(spec.task.goals[0])[0]).role != "fixture"
+
+
 def _crowded(scene: Scene) -> bool:
     named = {name for goal in scene.record.spec.task.goals for name in goal_names(goal)}
     return len({item.name for item in scene.record.spec.objects} - named) >= _CROWD
@@ -76,6 +81,7 @@ SETS: dict[str, TestSet] = {
     ),
     "positions": TestSet("objects farther from where they were", "train", _paper(objects=Placement(xy=0.3, yaw=3.15))),
     "arm": TestSet("arm starts elsewhere", "train", _paper(joints=Range(low=-0.25, high=0.25))),
+    "moved": TestSet("the object is shifted after .8 s", "train", _paper(nudge=Range(low=0.04, high=0.08)), _movable),
     "distractors": TestSet("four and more objects that do not matter", "train", _paper(), _crowded),
 }
 

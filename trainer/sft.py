@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .config import Sft
 from .dataset import Dataset, read, require_fits
-from .errors import RunError
+from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
 from .policies.base import Batch, Inputs, Sighted, as_pictures
-from .policies.store import load_policy, new_policy, save_policy
+from .policies.store import folder_of, load_policy, new_policy, save_policy
 
 _FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
@@ -87,8 +87,11 @@ def _start(config: Sft, data: Dataset, root: Path) -> Any:
         policy = new_policy(config.policy, data.interface)
         policy.statistics.fit("state", data.state, 0.02)
     else:
-        found = load_policy(Path(config.base))
-        require_fits(data.interface, found.interface, root)
+        found = load_policy(folder_of(config.base))
+        try:
+            require_fits(data.interface, found.interface, root)
+        except DatasetError as error:
+            raise DatasetError(f"{error} Or start from another base: --base FOLDER, or --base none.") from None
         if found.kind == config.policy:
             return found.train()
         policy = new_policy(config.policy, found.interface, found)

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from worldgen import data
+
 from .. import checkpoint
 from ..errors import CheckpointError
 from ..records import Interface
@@ -71,6 +73,11 @@ def load_policy(place: Path) -> Sighted:
         raise CheckpointError(f"'{place / checkpoint.CONFIG}' does not describe a {kind} policy: {error}.") from error
     checkpoint.fill(policy, checkpoint.read_weights(place, str(config.get("sha256", ""))), place)
     return cast(Sighted, policy.eval())
+
+
+def folder_of(base: str) -> Path:
+    """Return the policy folder that a setting names: `shipped` is the base that comes with the package."""
+    return data.path("assets", "policies", "base") if base == "shipped" else Path(base)
 
 
 def new_policy(kind: str, interface: Interface, base: Sighted | None = None) -> Any:

@@ -134,6 +134,8 @@ class Domain(Strict):
     held_out: bool = False
     """Kept for deployment: never trained in."""
     objects: Placement = Placement()
+    nudge: Range = ZERO
+    """How far what is to be moved is shifted under the arm's nose, once, early in the episode [m]; where there is room."""
     joints: Range = ZERO
     """Added to each arm joint at home [rad]."""
     camera: CameraRanges = CameraRanges()
@@ -161,6 +163,7 @@ _SHINE, _SUN = ("vis.headlight.ambient", "light_diffuse"), ("light_dir", "light_
 _RULES: dict[str, tuple[float, float, tuple[str, ...]]] = {
     "objects.xy": (0, 1, ()),
     "objects.yaw": (0, 7, ()),
+    "nudge": (0, 0.3, ()),
     "joints": (-1, 1, ()),
     "camera.position": (-0.5, 0.5, ("cam_pos",)),
     "camera.mounted": (-0.1, 0.1, ("cam_pos",)),
@@ -276,6 +279,8 @@ class Draw:
     """Seed for `layout.place`; None leaves objects as recorded."""
     joints: Array
     """(J,) offsets from home [rad]."""
+    nudge: float
+    """How far the first goal's object is shifted [m]."""
     latency: float
     """[s]"""
     action_noise: tuple[float, float]
@@ -351,9 +356,9 @@ class Randomiser:
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draw one episode; `rng` moves on by as much whatever the domain, and each group has a stream of its own."""
-        seeds = np.random.SeedSequence(rng.integers(2**32, size=4).tolist()).spawn(8)
+        seeds = np.random.SeedSequence(rng.integers(2**32, size=4).tolist()).spawn(9)
         samples: dict[str, float | tuple[float, ...]] = {}
-        place, joints, camera, light, texture, physics, action, image = (
+        place, joints, camera, light, texture, physics, action, image, event = (
             _Stream(self._spans, seed, samples) for seed in seeds
         )
         fields = {field: values.copy() for field, values in self._own.items()}
@@ -363,6 +368,7 @@ class Randomiser:
         return Draw(
             layout=int(place.rng.integers(2**31)) if self.domain.objects != Placement() else None,
             joints=joints.pick("joints", self._joints),
+            nudge=event.one("nudge"),
             latency=action.one("action.latency"),
             action_noise=(action.one("action.translation"), action.one("action.rotation")),
             fields=fields,

@@ -45,6 +45,17 @@ class Truth:
         tree = self.model.body_treeid[goal.target]
         if found.done or tree < 0 or data.tree_asleep[tree] < 0 or not goal.fits(data):
             return found
+        return goal(self._roused(data))
+
+    def touched(self, data: mujoco.MjData, body: int) -> set[int]:
+        """Return the bodies that an object touches where the positions in `data` have it."""
+        awake = self._roused(data)
+        pairs = self.model.body_rootid[self.model.geom_bodyid[awake.contact.geom]]
+        mine = (pairs == body).any(axis=1)
+        return set(pairs[mine].ravel().tolist()) - {body}
+
+    def _roused(self, data: mujoco.MjData) -> mujoco.MjData:
+        """Return a copy in which nothing sleeps: between two sleepers no contacts are found."""
         mujoco.mj_copyData(self._awake, self.model, data)
         flags = self.model.opt.enableflags
         self.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
@@ -52,7 +63,7 @@ class Truth:
             mujoco.mj_fwdPosition(self.model, self._awake)
         finally:
             self.model.opt.enableflags = flags
-        return goal(self._awake)
+        return self._awake
 
     def done(self, data: mujoco.MjData) -> bool:
         """Return whether all goals hold."""

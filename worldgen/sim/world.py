@@ -35,6 +35,10 @@ SETTLE = 0.2
 MAX_SEED = 2**63 - 1
 _LAYOUTS = 5
 """Layouts tried at a reset before the objects are put where the scene was recorded."""
+_NUDGED = 4
+"""Actions after which an object is shifted, where the domain asks for that: the arm is on its way."""
+_TRIES = 24
+"""Directions that are tried for that."""
 _FALLEN = -0.05
 """Height of the base of an object that has left the table [m]."""
 _STRAY = 0.02
@@ -98,6 +102,8 @@ class _Episode:
     image_rng: np.random.Generator
     fixtures: dict[int, tuple[Array, Array]] = field(default_factory=dict)
     """Fixed body → position [m] and quaternion."""
+    nudged: bool = False
+    """Whether the time to shift the object has come."""
     steps: int = 0
     executed: Array | None = None
     """The last chunk, as it was given."""
@@ -212,6 +218,9 @@ class World:
             )
         if episode.end:
             raise ActionError(f"This episode is over ({episode.end}). Reset the world first.")
+        if episode.draw.nudge and not episode.nudged and episode.steps >= _NUDGED:
+            episode.nudged = True
+            self._nudge(episode)
         ready = [self.stage.controller.clamp(action) for action in actions]
         episode.executed = actions.copy()
         # All joint targets first: Python that runs between two stretches of physics finds the processor's caches cold.
@@ -353,6 +362,25 @@ class World:
         episode.target = target
         episode.steps += 1
         episode.end = self._verdict(episode)
+
+    def _nudge(self, episode: _Episode) -> None:
+        """Shift the first goal's object by the drawn distance to where it stands on the same and touches nothing else, if it can be."""
+        stage, data = self.stage, self.data
+        body = stage.goals[0].target
+        if body not in stage.free.values():
+            return
+        at, rng = self.model.jnt_qposadr[self.model.body_jntadr[body]], np.random.default_rng([episode.seed, 13])
+        before, supports = data.qpos[at : at + 3].copy(), stage.truth.touched(data, body)
+        (x_min, x_max, y_min, y_max), (near, far) = stage.workspace.reach, stage.workspace.annulus
+        for angle in rng.uniform(0, 2 * np.pi, _TRIES):
+            data.qpos[at : at + 2] = before[:2] + episode.draw.nudge * np.array([np.cos(angle), np.sin(angle)])
+            x, y = data.qpos[at : at + 2]
+            inside = x_min < x < x_max and y_min < y < y_max and near < np.hypot(x, y) < far
+            if inside and stage.truth.touched(data, body) == supports and not stage.truth.done(data):
+                break
+        else:
+            data.qpos[at : at + 3] = before  # no room
+        mujoco.mj_forward(self.model, data)
 
     def _verdict(self, episode: _Episode) -> End:
         if not self._finite():

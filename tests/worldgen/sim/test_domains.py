@@ -115,7 +115,7 @@ class TestRanges:
         full, real = (dict(domains.load(name, deployment=True).leaves()) for name in ("full", "real"))
         default = dict(Domain().leaves())
         same = {path for path in default if full[path] == default[path]}
-        assert same == {"texture.first", "texture.count"}
+        assert same == {"nudge", "texture.first", "texture.count"}
         for path, value in real.items():
             if isinstance(value, Range) and path.startswith(
                 ("camera.", "physics.kp", "physics.mass", "physics.friction")

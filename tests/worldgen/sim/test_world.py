@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,42 @@ def put(world: World, name: str, place: np.ndarray) -> None:
     at, dof = model.jnt_qposadr[joint], model.jnt_dofadr[joint]
     world.data.qpos[at : at + len(place)] = place
     world.data.qvel[dof : dof + 6] = 0
+
+
+class TestNudge:
+    NUDGED = replace(PLAIN, domain=Domain(nudge=Range(low=0.05, high=0.05)))
+
+    def places(self, made: World) -> dict[str, np.ndarray]:
+        return {name: made.data.xpos[body].copy() for name, body in made.stage.free.items()}
+
+    @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("open", "close")])
+    def test_the_target_alone_is_shifted_once_and_stays_upright(self, world: Callable[..., World], family: str) -> None:
+        made, still = world(family, self.NUDGED), np.zeros((4, 7))
+        still[:, 6] = 1
+        target = made.stage.scene.record.spec.task.goals[0].target
+        start = self.places(made)
+        made.step(still)
+        before = self.places(made)
+        made.step(still)
+        after = self.places(made)
+        for name in start:
+            assert before[name] == pytest.approx(start[name], abs=2e-3)
+            shift = np.linalg.norm((after[name] - before[name])[:2])
+            assert shift == pytest.approx(0.05 if name == target else 0, abs=3e-3), name
+        made.step(still)
+        assert self.places(made)[target] == pytest.approx(after[target], abs=2e-3)
+
+    def test_a_seed_fixes_it_and_others_draw_as_without(self, world: Callable[..., World]) -> None:
+        one, other, without = world("stack", self.NUDGED), world("stack", self.NUDGED), world("stack", PLAIN)
+        assert physics(one) == physics(other) == physics(without)
+        assert run(one, 3) == run(other, 3)
+
+    def test_without_room_nothing_moves(self, world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+        made = world("stack", self.NUDGED)
+        calls = itertools.count()
+        monkeypatch.setattr(made.stage.truth, "touched", lambda data, body: {next(calls)})
+        without = world("stack", PLAIN)
+        assert run(made, 3) == run(without, 3)
 
 
 class TestReset:
