@@ -32,8 +32,8 @@ from .records import Interface
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
-_MAPS, _WHERE, _VIEW = 0.3, 10.0, 30.0
-"""Weights of the losses: a map's is in nats, of which two are there to stay; the others are in metres, and small."""
+_MAPS, _WHERE, _VIEW = 0.3, 10.0, 0.2
+"""Weights of the losses: a map's is in nats, of which two are there to stay; that of places in metres, and small."""
 _BEND = 0.02
 """Where the loss of a position turns from square to straight [m]."""
 _EMA = 0.999
@@ -138,7 +138,9 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
 def _new(data: Pictures, config: Pretrain, robot: str) -> Sighted:
     torch.manual_seed(config.seed)
     net = Sighted(Interface(robot=robot, size=config.size))
-    net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
+    some = slice(None, None, max(1, len(data) // 10_000))
+    net.statistics.fit("state", data.state[some], 0.02)
+    net.statistics.fit("camera", data.camera[some], 0.005)
     return net
 
 
@@ -185,7 +187,7 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
         (miss * shown).sum() / shown.sum().clamp_min(1) / _BEND,
         (maps * seen).sum() / seen.sum().clamp_min(1),
     )
-    camera = torch.from_numpy(data.camera[rows].repeat(asked, axis=0))
+    camera = net.statistics.camera(torch.from_numpy(data.camera[rows])).repeat_interleave(asked, dim=0)
     view = F.mse_loss(net.where.camera(memory), camera)
     error = (answer[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
     parts = {

@@ -74,17 +74,19 @@ class Policy(Protocol):
 
 
 class Statistics(nn.Module):
-    """Frozen mean and spread of states and actions; set once, from what the first training set holds."""
+    """Frozen mean and spread of states, actions and camera poses; set once, from what the first training set holds."""
 
     def __init__(self, state: int, action: int) -> None:
         super().__init__()
-        for name, size in (("state", state), ("action", action)):
+        for name, size in (("state", state), ("action", action), ("camera", CAMERA)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.state_mean: Tensor
         self.state_std: Tensor
         self.action_mean: Tensor
         self.action_std: Tensor
+        self.camera_mean: Tensor
+        self.camera_std: Tensor
 
     def fit(self, name: str, values: ArrayLike, floor: float) -> None:
         """Take mean and standard deviation of values (N, D); a spread below `floor` counts as that."""
@@ -103,6 +105,10 @@ class Statistics(nn.Module):
     def physical(self, values: Tensor) -> Tensor:
         """Return actions in physical units."""
         return values * self.action_std + self.action_mean
+
+    def camera(self, values: Tensor) -> Tensor:
+        """Return normalised camera poses."""
+        return (values - self.camera_mean) / self.camera_std
 
 
 class Where(nn.Module):
@@ -123,7 +129,7 @@ class Where(nn.Module):
         )
 
     def camera(self, memory: Tensor) -> Tensor:
-        """Return where the first picture was taken from, (N, CAMERA); see `worldgen.sim.sight.Sight.camera`."""
+        """Return where the first picture was taken from, (N, CAMERA), normalised; see `worldgen.sim.sight.Sight.camera`."""
         found: Tensor = self.view(memory[:, self.slots])
         return found
 
