@@ -10,6 +10,8 @@ WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 SENTENCE ?= put the red mug on the plate, cluttered kitchen
 COUNT ?= 20
 OUT ?= demo/library
+DEMOS ?= 100
+STEPS ?= 300
 # Index of CPU builds of torch, where the default index has only CUDA builds: make setup-train TORCH_INDEX=URL
 TORCH_INDEX ?=
 
@@ -45,11 +47,16 @@ opengl:
 		elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$packages >/dev/null; \
 		else echo "No OpenGL library for headless drawing was found. Run: sudo apt-get install $$packages"; exit 1; fi; fi
 
-demo: setup  ## Make a library of 20 scenes from one sentence, check it, film an expert in it, and write its gallery page
+demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery, and a policy before and after it imitates the expert
 	$(BIN)/worldgen make "$(SENTENCE)" --count $(COUNT) --out $(OUT) --workers $(WORKERS)
 	$(BIN)/worldgen check $(OUT) --workers $(WORKERS)
 	$(BIN)/worldgen play $(OUT) --video $(OUT)/../expert.mp4
 	$(BIN)/worldgen gallery $(OUT)
+	$(BIN)/trainer demos $(OUT) --episodes $(DEMOS) --out $(OUT)/../data --workers $(WORKERS)
+	$(BIN)/trainer sft $(OUT)/../data --steps 0 --out $(OUT)/../before
+	$(BIN)/trainer evaluate $(OUT)/../before $(OUT) --split all --episodes 60 --films 0 --workers $(WORKERS)
+	$(BIN)/trainer sft $(OUT)/../data --steps $(STEPS) --out $(OUT)/../after
+	$(BIN)/trainer evaluate $(OUT)/../after $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../before/eval-all
 
 test: setup-train  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .

@@ -17,7 +17,9 @@ from benchmarks.certify import SENTENCES
 from trainer.config import Demos, Evaluate, Pretrain, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
-from trainer.pretrain import pretrain
+from trainer.metrics import Share
+from trainer.policies.store import load_policy
+from trainer.pretrain import figures, pretrain
 from trainer.report import Report
 from trainer.sft import sft
 from worldgen import pipeline
@@ -38,8 +40,8 @@ class Config:
     """Of each evaluation."""
     controls: bool = True
     """Also random weights and shuffled instructions."""
-    steps: int = 4_000
-    """Optimiser steps of fine-tuning."""
+    steps: tuple[int, ...] = (1_000, 2_000, 3_000, 4_000)
+    """Optimiser steps of fine-tuning, for each number of demonstrations."""
     pretrain: Pretrain = field(default_factory=Pretrain)
     workers: int = 2
 
@@ -55,6 +57,7 @@ def main(config: Config) -> None:
     data = config.out / "data"
     if not (data / "meta" / "info.json").exists():
         demonstrate(library, Demos(out=data, episodes=max(config.demonstrations), workers=config.workers), _tell)
+    _sight(config, library, base)
     print("| start | demonstrations | policy | never-trained scenes | 95 % | n |")
     print("|---|---|---|---|---|---|")
     for start, count, kind, shuffled in _cells(config):
@@ -62,7 +65,7 @@ def main(config: Config) -> None:
             base=base if start == "base" else "none",
             policy=kind,
             limit=count,
-            steps=config.steps,
+            steps=dict(zip(config.demonstrations, config.steps, strict=True))[count],
             shuffle_instructions=shuffled,
         )  # type: ignore[arg-type]
         name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
@@ -73,6 +76,26 @@ def main(config: Config) -> None:
             f"| {what} | {count} | {kind} | {share.rate:.1%} | {100 * share.low:.1f} to {100 * share.high:.1f} | {share.trials} |",
             flush=True,
         )
+
+
+def _sight(config: Config, library: Path, base: str) -> None:
+    """Print how well the base sees, in the domain that it learned in and in the one that policies are evaluated in."""
+    print(
+        "| domain | split | median [mm] | within 15 mm | right of two alike | second object, median [mm] | n | of two alike |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    net = load_policy(Path(base))
+    for domain in (config.pretrain.domain, "paper"):
+        settings = replace(config.pretrain, out=config.out / "sight" / domain, domain=domain, workers=config.workers)
+        for split, found in figures(net, [library], settings, _tell).items():
+            right = Share.of(round(found.right_of_rivals * found.rivals), found.rivals) if found.rivals else None
+            print(
+                f"| {domain} | {split} | {found.median_mm:.1f} | {found.within_15_mm:.1%} | "
+                + (f"{right.rate:.1%} ({100 * right.low:.1f} to {100 * right.high:.1f})" if right else "-")
+                + f" | {found.other_median_mm:.1f} | {found.pictures} | {found.rivals} |",
+                flush=True,
+            )
+    print()
 
 
 def _cells(config: Config) -> list[tuple[str, int, str, bool]]:

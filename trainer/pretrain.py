@@ -69,27 +69,41 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         RunError: When a library lacks a split, or the folder is another run's.
     """
     torch.set_num_threads(config.threads)
-    scenes: dict[str, list[Scene]] = {}
-    for scene in (scene for root in libraries for scene in SceneLibrary.open(root).scenes()):
-        scenes.setdefault(scene.record.split, []).append(scene)
+    scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:
         raise RunError(f"The libraries are of different arms: {', '.join(sorted(robots))}. Give libraries of one.")
     if "train" not in scenes or len(scenes) < 2:
         raise RunError("Pre-training needs scenes of split 'train' and of another one: `worldgen make --splits ...`.")
-    facts = {
-        name: value for name, value in asdict(config).items() if name not in ("out", "workers", "threads", "report")
-    }
+    unsaid = ("out", "workers", "threads", "report")
+    facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     claim(config.out, facts)
-    data = _drawn(scenes.pop("train"), config, "pictures", config.pictures, tell)
+    data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
     net = _new(data, config, robots.pop())
     net.load_state_dict(_train(net, data, config, tell))
-    found = {}
-    for split, group in sorted(scenes.items()):
-        found[split] = measure(net, _drawn(group, config, split, config.report, tell))
-        tell(f"{split}: {told(found[split])}")
+    del data
+    found = figures(net, libraries, config, tell)
     save_policy(net, config.out / "policy", {"pre-training": facts, **{s: asdict(f) for s, f in found.items()}})
     return found
+
+
+def figures(
+    net: Sighted, libraries: list[Path], config: Pretrain, tell: Callable[[str], None] = print
+) -> dict[str, Figures]:
+    """Return how well a network sees in each split that nothing is trained on, in the domain of `config`; see `measure`."""
+    found = {}
+    for split, group in sorted(_by_split(libraries).items()):
+        if split != "train":
+            found[split] = measure(net, _drawn(group, config, split, config.report, tell))
+            tell(f"{split}: {told(found[split])}")
+    return found
+
+
+def _by_split(libraries: list[Path]) -> dict[str, list[Scene]]:
+    scenes: dict[str, list[Scene]] = {}
+    for scene in (scene for root in libraries for scene in SceneLibrary.open(root).scenes()):
+        scenes.setdefault(scene.record.split, []).append(scene)
+    return scenes
 
 
 def measure(net: Sighted, data: Pictures) -> Figures:

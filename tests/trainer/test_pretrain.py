@@ -85,10 +85,10 @@ def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_SAVE", 20)
-    data, whole = made(), Pretrain(out=tmp_path / "whole", steps=40, batch=16, lr=3e-3)
+    monkeypatch.setattr(fit, "_SAVE", 40)
+    data, whole = made(), Pretrain(out=tmp_path / "whole", steps=80, batch=16, lr=3e-3)
     weights = pretrain._train(net(), data, whole, print)
-    killed, saves = Pretrain(out=tmp_path / "killed", steps=40, batch=16, lr=3e-3), [0]
+    killed, saves = Pretrain(out=tmp_path / "killed", steps=80, batch=16, lr=3e-3), [0]
     save = checkpoint.save_training
 
     def once(*arguments: Any, **named: Any) -> None:
