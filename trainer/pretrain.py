@@ -1,7 +1,7 @@
 """Pre-training: a trunk learns to see and read from labelled pictures of generated scenes. Knows no actions.
 
 Losses: each taught slot's attention map against a Gaussian around the true pixel (cross-entropy), and the read-out positions against the
-true ones (Huber), and where the camera stands. Labels come from the simulator and are exact.
+true ones (Huber), and which part of the table the picture shows. Labels come from the simulator and are exact.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
-from .policies.vision import GRID, TAUGHT
+from .policies.vision import CORNERS, GRID, TAUGHT
 from .records import Interface
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
-_MAPS, _WHERE, _VIEW = 0.3, 10.0, 0.2
-"""Weights of the losses: a map's is in nats, of which two are there to stay; that of places in metres, and small."""
+_MAPS, _WHERE, _GROUND = 0.3, 0.2, 0.2
+"""Weights of the losses: a map's is in nats, of which two are there to stay; those of places are in units of `_BEND`."""
 _BEND = 0.02
 """Where the loss of a position turns from square to straight [m]."""
+_FLAT = -0.2
+"""A ray that falls less steeply counts as falling so: its point on the table is too far off to matter."""
 _EMA = 0.999
 """Decay of the running mean of the weights."""
 
@@ -114,8 +116,7 @@ def measure(net: Sighted, data: Pictures) -> Figures:
         for index in torch.arange(len(data)).split(256):
             rows = index.numpy()
             inputs = _inputs(net, data, rows, np.zeros((len(rows), 1), int))
-            memory, _ = net.remember(inputs)
-            found = net.where(memory)[:, :, :3].numpy()
+            found = net.where(net.remember(inputs)).numpy()
             said.append(found[:, 0])
             second.append(found[:, 1])
             true.append(data.points[rows, 0, 0])
@@ -152,9 +153,7 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
 def _new(data: Pictures, config: Pretrain, robot: str) -> Sighted:
     torch.manual_seed(config.seed)
     net = Sighted(Interface(robot=robot, size=config.size))
-    some = slice(None, None, max(1, len(data) // 10_000))
-    net.statistics.fit("state", data.state[some], 0.02)
-    net.statistics.fit("camera", data.camera[some], 0.005)
+    net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
     return net
 
 
@@ -186,32 +185,46 @@ def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any
 def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of pictures `rows` (N,) and sentences `which` (N, K) of each, and its parts."""
     inputs, asked, pick = _inputs(net, data, rows, which), which.shape[1], (rows[:, None], which)
-    memory, logits = net.remember(inputs)
+    view = net.remember(inputs)
     arm = np.stack([data.tool[rows], data.base[rows]], axis=1).repeat(asked, axis=0)
     pixels = np.concatenate([data.pixels[pick].reshape(-1, 2, 2), arm], axis=1)
     seen = torch.from_numpy(_in_sight(pixels))
     truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
-    maps = -(truth * logits[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
-    points = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3)))
-    tool = inputs.state[:, None, :3].repeat_interleave(asked, dim=0)
-    answer = net.where(memory)
-    miss = F.huber_loss(answer, torch.cat([points, points - tool], dim=-1), reduction="none", delta=_BEND).mean(dim=-1)
+    maps = -(truth * view.maps[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
+    points, answer = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3))), net.where(view)
     shown = seen[:, :2].float()
-    where, found = (
-        (miss * shown).sum() / shown.sum().clamp_min(1) / _BEND,
-        (maps * seen).sum() / seen.sum().clamp_min(1),
-    )
-    camera = net.statistics.camera(torch.from_numpy(data.camera[rows])).repeat_interleave(asked, dim=0)
-    view = F.mse_loss(net.where.camera(memory), camera)
-    error = (answer[:, 0, :3] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
+    where = (_bent(answer, points) * shown).sum() / shown.sum().clamp_min(1)
+    found = (maps * seen).sum() / seen.sum().clamp_min(1)
+    table = torch.from_numpy(on_table(data.camera[rows])).float().repeat_interleave(asked, dim=0)
+    ground = _bent(view.corners[:, 0], table).mean()
+    error = (answer[:, 0] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
     parts = {
         "maps": float(found.detach()),
         "where": float(where.detach()),
         "median mm": 1e3 * float(error.median()),
         "within 15 mm": float((error < 0.015).float().mean()),
-        "view": float(view.detach()),
+        "ground mm": 1e3 * float((view.corners[:, 0] - table).norm(dim=-1).detach().median()),
     }
-    return _WHERE * where + _MAPS * found + _VIEW * view, parts
+    return _WHERE * where + _MAPS * found + _GROUND * ground, parts
+
+
+def _bent(answer: Tensor, truth: Tensor) -> Tensor:
+    """Return the Huber loss of places, a mean over their coordinates, in units of where it turns straight."""
+    return F.huber_loss(answer / _BEND, truth / _BEND, reduction="none").mean(dim=-1)
+
+
+def on_table(camera: NDArray[Any]) -> NDArray[np.float64]:
+    """Return where cameras (N, CAMERA) see `CORNERS` on the table's plane: (N, 4, 2) in the base frame [m]."""
+    eye, right, up, half = (
+        camera[:, None, :3],
+        camera[:, None, 3:6],
+        camera[:, None, 6:9],
+        np.tan(camera[:, None, 9:] / 2),
+    )
+    u, v = np.array(CORNERS).T[..., None]
+    ray = np.cross(up, right) + half * ((2 * u - 1) * right + (1 - 2 * v) * up)
+    found: NDArray[np.float64] = (eye - eye[..., 2:] / np.minimum(ray[..., 2:], _FLAT) * ray)[..., :2]
+    return found
 
 
 def _in_sight(pixels: NDArray[Any]) -> NDArray[Any]:

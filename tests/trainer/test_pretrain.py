@@ -13,11 +13,16 @@ from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
-from trainer.policies.vision import GRID, TrunkSettings
+from trainer.policies.vision import CORNERS, GRID, Seen, TrunkSettings, spread
 from trainer.records import Interface
 from worldgen.sim.sight import CAMERA
 
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
+
+
+ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)
+"""A camera that looks straight down."""
+assert len(ABOVE) == CAMERA
 
 
 def made(count: int = 24, seed: int = 0) -> Pictures:
@@ -35,7 +40,7 @@ def made(count: int = 24, seed: int = 0) -> Pictures:
     return Pictures(
         images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points, pixels,
         rng.uniform(size=(count, 2)).astype(np.float32), rng.uniform(size=(count, 2)).astype(np.float32),
-        np.zeros((count, CAMERA), np.float32), np.full((count, 3, 3), np.nan, np.float32),
+        np.tile(ABOVE, (count, 1)), np.full((count, 3, 3), np.nan, np.float32),
     )  # fmt: skip
 
 
@@ -51,6 +56,27 @@ def test_a_blob_sums_to_one_and_lies_where_the_pixel_is() -> None:
     assert blobs.sum(dim=-1).numpy() == pytest.approx(np.ones(50), abs=1e-5)
     cells = net().trunk.cells
     assert (blobs @ cells).numpy() == pytest.approx(pixels.numpy(), abs=0.2 / GRID)
+
+
+def test_the_homography_of_four_corners_is_the_camera_s() -> None:
+    """Against the definition: a point of the table, projected, comes back from `spread` at its pixel."""
+    rng = np.random.default_rng(3)
+    count = 40
+    eye = rng.uniform([0.5, -0.3, 0.4], [0.9, 0.3, 0.6], (count, 3))
+    ahead = np.array([0.2, 0, 0]) + rng.uniform(-0.05, 0.05, (count, 3)) - eye
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    right = np.cross(ahead, [0, 0, 1.0])
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    up = np.cross(right, ahead)
+    fov = rng.uniform(0.6, 0.75, (count, 1))
+    corners = torch.from_numpy(pretrain.on_table(np.concatenate([eye, right, up, fov], axis=1)))
+    points = np.concatenate([rng.uniform([0.05, -0.15], [0.35, 0.15], (count, 6, 2)), np.zeros((count, 6, 1))], axis=2)
+    away = points - eye[:, None]
+    x, y, z = (np.einsum("nsi,ni->ns", away, axis) for axis in (right, up, ahead))
+    half = np.tan(fov / 2)
+    pixels = torch.from_numpy(np.stack([0.5 + x / z / half / 2, 0.5 - y / z / half / 2], axis=-1))
+    (low, _), (high, _) = CORNERS[:2]
+    assert spread(corners, (pixels - low) / (high - low)).numpy() == pytest.approx(points[..., :2], abs=1e-6)
 
 
 def test_what_is_out_of_sight_teaches_nothing() -> None:
@@ -71,10 +97,10 @@ def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
     answers = torch.from_numpy((data.points[:, 0, 0] + off).astype(np.float32))
     calls: list[int] = []
 
-    def answer(memory: torch.Tensor) -> torch.Tensor:
-        first = sum(calls)
-        calls.append(len(memory))
-        return torch.nn.functional.pad(answers[first : first + len(memory), None].repeat(1, 2, 1), (0, 3))
+    def answer(seen: Seen) -> torch.Tensor:
+        first, count = sum(calls), len(seen.tokens)
+        calls.append(count)
+        return answers[first : first + count, None].repeat(1, 2, 1)
 
     monkeypatch.setattr(model.where, "forward", answer)
     found = pretrain.measure(model, data)

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from worldgen.sim.sight import CAMERA
 from worldgen.sim.worlds import Observations
 
 from ..config import Sampler
 from ..records import Decisions, Interface
 from .text import LENGTH, Words
-from .vision import OTHER, TARGET, Trunk, TrunkSettings
+from .vision import OTHER, TARGET, Seen, Trunk, TrunkSettings
 
 _METRE = 0.1
-"""Length that positions are counted in inside the network [m]."""
+"""Length that positions are counted in [m]."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,17 @@ class Policy(Protocol):
 
 
 class Statistics(nn.Module):
-    """Frozen mean and spread of states, actions and camera poses; set once, from what the first training set holds."""
+    """Frozen mean and spread of states and actions; set once, from what the first training set holds."""
 
     def __init__(self, state: int, action: int) -> None:
         super().__init__()
-        for name, size in (("state", state), ("action", action), ("camera", CAMERA)):
+        for name, size in (("state", state), ("action", action)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.state_mean: Tensor
         self.state_std: Tensor
         self.action_mean: Tensor
         self.action_std: Tensor
-        self.camera_mean: Tensor
-        self.camera_std: Tensor
 
     def fit(self, name: str, values: ArrayLike, floor: float) -> None:
         """Take mean and standard deviation of values (N, D); a spread below `floor` counts as that."""
@@ -106,32 +104,23 @@ class Statistics(nn.Module):
         """Return actions in physical units."""
         return values * self.action_std + self.action_mean
 
-    def camera(self, values: Tensor) -> Tensor:
-        """Return normalised camera poses."""
-        return (values - self.camera_mean) / self.camera_std
-
 
 class Where(nn.Module):
     """Reads off the trunk's tokens where things are: what pre-training teaches, and a check of sight at any time."""
 
-    def __init__(self, width: int, slots: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.slots = slots
-        self.view = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, CAMERA))
         self.heads = nn.ModuleList(
-            [nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 6)) for _ in range(2)]
+            [nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3)) for _ in range(2)]
         )
 
-    def forward(self, memory: Tensor) -> Tensor:
-        """Return of target and other (N, 2, 6): position in the base frame [m], and from the tool to it [m]."""
-        return _METRE * torch.stack(
-            [head(memory[:, slot]) for slot, head in zip((TARGET, OTHER), self.heads, strict=True)], dim=1
-        )
+    def forward(self, seen: Seen) -> Tensor:
+        """Return the positions of target and other in the base frame, (N, 2, 3) [m].
 
-    def camera(self, memory: Tensor) -> Tensor:
-        """Return where the first picture was taken from, (N, CAMERA), normalised; see `worldgen.sim.sight.Sight.camera`."""
-        found: Tensor = self.view(memory[:, self.slots])
-        return found
+        They are where the first camera's slots look at the table, and how far off that the thing is because it stands above it.
+        """
+        off = [head(seen.tokens[:, slot]) for slot, head in zip((TARGET, OTHER), self.heads, strict=True)]
+        return F.pad(seen.points[:, 0, [TARGET, OTHER]], (0, 1)) + _METRE * torch.stack(off, dim=1)
 
 
 class Sighted(nn.Module):
@@ -152,7 +141,7 @@ class Sighted(nn.Module):
         super().__init__()
         self.interface, self.sizes, self.words = interface, trunk, words or Words.learn()
         self.trunk = Trunk(len(interface.cameras), interface.size, len(interface.state), self.words.size, LENGTH, trunk)
-        self.where = Where(trunk.width, trunk.slots)
+        self.where = Where(trunk.width)
         self.statistics = Statistics(len(interface.state), len(interface.action))
 
     @classmethod
@@ -165,9 +154,10 @@ class Sighted(nn.Module):
         own = {name: getattr(self, name) for name in self.own_settings()}
         return {"interface": asdict(self.interface), "trunk": asdict(self.sizes), **own}
 
-    def remember(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return the trunk's memory tokens and attention logits."""
-        found: tuple[Tensor, Tensor] = self.trunk(inputs.images, self.statistics.state(inputs.state), inputs.pieces)
+    def remember(self, inputs: Inputs) -> Seen:
+        """Return what the trunk makes of observations."""
+        state = self.statistics.state(inputs.state)
+        found: Seen = self.trunk(inputs.images, state, inputs.state[:, :2], inputs.pieces)
         return found
 
     def inputs(self, observations: Observations) -> Inputs:

@@ -101,7 +101,7 @@ class FlowPolicy(Sighted):
 
     def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the mean of |v - (a - ε)|² over valid actions; times favour noise, as in pi0 (1 - τ ~ Beta(1.5, 1))."""
-        memory, _ = self.remember(batch.inputs)
+        memory = self.remember(batch.inputs).tokens
         actions = self.statistics.action(batch.actions).repeat(_DRAWS, 1, 1)
         counts = batch.valid.repeat(_DRAWS, 1)
         hidden, valid = ~counts, counts.to(actions.dtype)[..., None]
@@ -119,7 +119,7 @@ class FlowPolicy(Sighted):
     def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
         inputs = self.inputs(observations)
-        memory, _ = self.remember(inputs)
+        memory = self.remember(inputs).tokens
         trace = self.sample(memory, rng, sampler or Ode())
         logp, _ = self._density(memory, trace)
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
@@ -129,7 +129,7 @@ class FlowPolicy(Sighted):
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-density and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
-        memory, _ = self.remember(inputs)
+        memory = self.remember(inputs).tokens
         return self._density(memory, trace)
 
     def sample(self, memory: Tensor, rng: torch.Generator, sampler: Sampler) -> dict[str, Any]:

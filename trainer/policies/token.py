@@ -79,7 +79,7 @@ class TokenPolicy(Sighted):
 
     def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
-        memory, _ = self.remember(batch.inputs)
+        memory = self.remember(batch.inputs).tokens
         tokens = self.tokens(batch.actions)
         miss = F.cross_entropy(self._logits(tokens, memory).transpose(1, 2), tokens, reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
@@ -89,7 +89,7 @@ class TokenPolicy(Sighted):
     def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
         inputs = self.inputs(observations)
-        memory, _ = self.remember(inputs)
+        memory = self.remember(inputs).tokens
         greedy = isinstance(sampler or Ode(), Zero)
         tokens = torch.zeros(len(memory), 0, dtype=torch.long)
         for place in range(self.chunk * len(self.interface.action)):
@@ -108,7 +108,7 @@ class TokenPolicy(Sighted):
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
-        memory, _ = self.remember(inputs)
+        memory = self.remember(inputs).tokens
         return self._density(memory, trace)
 
     def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """The trunk: pictures, words and the arm's state → a few tokens that say where what was named is. Knows no actions, no losses.
 
 Pictures are seen without words, so that many sentences can be asked about one. Words modulate what was seen and form queries; each query
-looks at the whole picture through one attention map, and passes on what it sees there and where that is. Tokens, not parameters, are the
-cost on a CPU: the transformer behind sees `slots` of them, not pixels.
+looks at the whole picture through one attention map, and passes on what it sees there and where on the table that is. Tokens, not parameters,
+are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
 """
 
 from __future__ import annotations
@@ -17,11 +17,35 @@ GRID = 16
 """Cells of an attention map along each side."""
 _COARSE = 4
 """Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
+_REACH = 0.1
+"""Length that places on the table are counted in [m]."""
 _WAVES = 6
 """Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
 TARGET, OTHER, TOOL, BASE = 0, 1, 2, 3
 """Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool, and its base, which tells where the camera is."""
 TAUGHT = (TARGET, OTHER, TOOL, BASE)
+
+
+CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
+"""Places in a picture, as shares of its width and height, whose points on the table say how all of it is seen."""
+_TABLE = ((-0.05, -0.17), (-0.05, 0.17), (0.39, 0.11), (0.39, -0.11))
+"""Where an arm's usual camera sees them: x and y in the base frame [m]."""
+_LEAST = 0.1
+"""Least depth of a place relative to that of the first corner: beyond lies the horizon."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the trunk makes of N observations and K sentences about each."""
+
+    tokens: Tensor
+    """(N * K, V * (slots + 1) + 2, W): of each camera the slots and then the view; the state; the words."""
+    maps: Tensor
+    """(N * K, V, slots, GRID * GRID) logits of each slot's map."""
+    corners: Tensor
+    """(N * K, V, 4, 2) where `CORNERS` lie on the table, in the base frame [m]."""
+    points: Tensor
+    """(N * K, V, slots, 2) where what each slot looks at lies on the table, in the base frame [m]."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,45 @@ class Eye(nn.Module):
         return grid, self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
 
 
+class Ground(nn.Module):
+    """Where on the table each place of a picture lies: a homography, fixed by where four places of the picture lie."""
+
+    def __init__(self, given: int, width: int) -> None:
+        super().__init__()
+        last = nn.Linear(width, 8)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.corners = nn.Sequential(nn.Linear(given, width), nn.GELU(), last)
+        self.register_buffer("usual", torch.tensor(_TABLE))
+        self.usual: Tensor
+
+    def forward(self, known: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the corners' points (N, 4, 2) and those of places (N, S, 2) in [0, 1] from what is known of the view (N, G) [m]."""
+        corners = self.usual + _REACH * self.corners(known).unflatten(1, (4, 2))
+        (low, _), (high, _) = CORNERS[:2]
+        return corners, spread(corners, (places - low) / (high - low))
+
+
+def spread(corners: Tensor, shares: Tensor) -> Tensor:
+    """Return the points (N, S, 2) that the homography of the unit square onto `corners` (N, 4, 2) gives for `shares` (N, S, 2).
+
+    The corners are those of (0, 0), (1, 0), (1, 1), (0, 1). Formula: Heckbert 1989, "Fundamentals of Texture Mapping", 2.2.3.
+    """
+    first, second, third, fourth = corners.unbind(dim=1)
+    edge, side, rest = second - third, fourth - third, first - second + third - fourth
+    area = _cross(edge, side)
+    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
+    g, h = _cross(rest, side) / area, _cross(edge, rest) / area
+    across, down = second - first + g[:, None] * second, fourth - first + h[:, None] * fourth
+    x, y = shares[..., :1], shares[..., 1:]
+    depth = (g[:, None, None] * x + h[:, None, None] * y + 1).clamp_min(_LEAST)
+    return (across[:, None] * x + down[:, None] * y + first[:, None]) / depth
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
 class Trunk(nn.Module):
     """Pictures, words and state → memory tokens.
 
@@ -179,7 +242,9 @@ class Trunk(nn.Module):
         self.asks = Block(width, settings.heads, across=True)
         self.seek = nn.Linear(width, settings.channels)
         self.film = nn.Linear(width, 2 * settings.channels)
-        self.sees = nn.Sequential(nn.Linear(settings.channels + 4 * _WAVES, width), nn.GELU(), nn.Linear(width, width))
+        self.grounds = nn.ModuleList([Ground(width + 8 * _WAVES + state, width) for _ in range(cameras)])
+        told = settings.channels + 4 * _WAVES + 4
+        self.sees = nn.Sequential(nn.Linear(told, width), nn.GELU(), nn.Linear(width, width))
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
         self.says = nn.Linear(width, width)
         self.kinds = nn.Parameter(0.02 * torch.randn(cameras * (settings.slots + 1) + 2, width))
@@ -190,37 +255,42 @@ class Trunk(nn.Module):
         self.register_buffer("cells", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
         self.cells: Tensor
 
-    def forward(self, images: Tensor, state: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
-        """Return memory and attention.
+    def forward(self, images: Tensor, state: Tensor, tool: Tensor, pieces: Tensor) -> Seen:
+        """Look at pictures and read.
 
         Args:
             images: (N, V, 3, S, S) in [-1, 1].
             state: (N, S) normalised.
+            tool: (N, 2) x and y of the tool in the base frame [m].
             pieces: (N * K, L) numbers of pieces, 0 for padding: K sentences about each picture, next to each other.
-
-        Returns:
-            (N * K, V * (slots + 1) + 2, W) tokens: of each camera the slots and then the view, the state, the words. And the logits of
-            each slot's map (N * K, V, slots, GRID * GRID).
         """
         asked = len(pieces) // max(len(state), 1)
         tokens, padding, words = self.reader(pieces)
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
         seek = self.seek(queries)
         scale, shift = self.film(words)[..., None].chunk(2, dim=1)  # FiLM, Perez et al. 2018
-        seen, maps = [], []
-        for index, eye in enumerate(self.eyes):
-            grid, view = eye(images[:, index])
-            cells = F.relu(grid.flatten(2).repeat_interleave(asked, dim=0) * (1 + scale) + shift)
+        state, tool = state.repeat_interleave(asked, dim=0), tool.repeat_interleave(asked, dim=0)
+        memory, maps, corners, points = [], [], [], []
+        for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
+            grid, view = (part.repeat_interleave(asked, dim=0) for part in eye(images[:, index]))
+            cells = F.relu(grid.flatten(2) * (1 + scale) + shift)
             logits = seek @ cells / cells.shape[1] ** 0.5
             share = logits.softmax(dim=-1)
-            found = torch.cat([share @ cells.transpose(1, 2), _waves(share @ self.cells)], dim=-1)
-            seen += [self.sees(found) + queries, view[:, None].repeat_interleave(asked, dim=0)]
+            places = share @ self.cells
+            waves = _waves(places)
+            known = torch.cat([view, waves[:, [TOOL, BASE]].flatten(1), state], dim=1)
+            corner, point = ground(known, places)
+            where = torch.cat([waves, point / _REACH, (point - tool[:, None]) / _REACH], dim=-1)
+            found = torch.cat([share @ cells.transpose(1, 2), where], dim=-1)
+            memory += [self.sees(found) + queries, view[:, None]]
             maps.append(logits)
-        felt = self.feels(state)[:, None].repeat_interleave(asked, dim=0)
-        memory = torch.cat([*seen, felt, self.says(words)[:, None]], dim=1) + self.kinds
+            corners.append(corner)
+            points.append(point)
+        memory += [self.feels(state)[:, None], self.says(words)[:, None]]
+        seen = torch.cat(memory, dim=1) + self.kinds
         for layer in self.layers:
-            memory = layer(memory)
-        return self.norm(memory), torch.stack(maps, dim=1)
+            seen = layer(seen)
+        return Seen(self.norm(seen), *(torch.stack(parts, dim=1) for parts in (maps, corners, points)))
 
 
 def _waves(places: Tensor) -> Tensor:

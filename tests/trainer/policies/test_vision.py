@@ -42,13 +42,19 @@ def said(*lengths: int) -> Tensor:
     return pieces * (torch.arange(LENGTH) < torch.tensor(lengths)[:, None])
 
 
+def look(trunk: Trunk, images: Tensor, state: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
+    """Return tokens and maps."""
+    found = trunk(images, state, 0.1 * state[:, :2], pieces)
+    return found.tokens, found.maps
+
+
 class TestPadding:
     @pytest.mark.parametrize("length", [0, 1, 5, LENGTH])
     def test_a_longer_neighbour_changes_nothing(self, trunk: Trunk, length: int) -> None:
         images, state = seen(3)
         pieces = said(length, 9, LENGTH)
-        memory, maps = trunk(images, state, pieces)
-        alone, map_alone = trunk(images[:1], state[:1], pieces[:1])
+        memory, maps = look(trunk, images, state, pieces)
+        alone, map_alone = look(trunk, images[:1], state[:1], pieces[:1])
         assert torch.allclose(alone[0], memory[0], atol=1e-5)
         assert torch.allclose(map_alone[0], maps[0], atol=1e-5)
 
@@ -60,36 +66,36 @@ class TestPadding:
 
     def test_nothing_said_is_finite_and_differs_from_something_said(self, trunk: Trunk) -> None:
         images, state = seen(1)
-        memory, maps = trunk(images, state, said(0))
+        memory, maps = look(trunk, images, state, said(0))
         assert memory.isfinite().all()
         assert maps.isfinite().all()
-        assert not torch.allclose(memory, trunk(images, state, said(3))[0], atol=1e-3)
+        assert not torch.allclose(memory, look(trunk, images, state, said(3))[0], atol=1e-3)
 
     def test_nobody_at_all(self, trunk: Trunk) -> None:
         images, state = seen(0)
-        memory, maps = trunk(images, state, said())
+        memory, maps = look(trunk, images, state, said())
         assert (len(memory), len(maps)) == (0, 0)
 
 
 class TestTrunk:
     def test_shapes(self, trunk: Trunk) -> None:
-        memory, maps = trunk(*seen(3), said(1, 2, 3))
+        memory, maps = look(trunk, *seen(3), said(1, 2, 3))
         assert memory.shape == (3, 2 * (SMALL.slots + 1) + 2, SMALL.width)
         assert maps.shape == (3, 2, SMALL.slots, GRID * GRID)
 
     def test_many_sentences_about_a_picture_are_as_many_pictures_with_one(self, trunk: Trunk) -> None:
         (images, state), pieces = seen(2), said(2, 5, 7, 3, 1, 4)
-        together, maps = trunk(images, state, pieces)
+        together, maps = look(trunk, images, state, pieces)
         each = [0, 0, 0, 1, 1, 1]
-        alone, map_alone = trunk(images[each], state[each], pieces)
+        alone, map_alone = look(trunk, images[each], state[each], pieces)
         assert torch.allclose(together, alone, atol=1e-5)
         assert torch.allclose(maps, map_alone, atol=1e-5)
 
     def test_rows_are_independent(self, trunk: Trunk) -> None:
         (images, state), pieces = seen(4), said(3, 3, 5, 5)
-        together, _ = trunk(images, state, pieces)
+        together, _ = look(trunk, images, state, pieces)
         order = [2, 0, 3, 1]
-        turned, _ = trunk(images[order], state[order], pieces[order])
+        turned, _ = look(trunk, images[order], state[order], pieces[order])
         assert torch.allclose(turned, together[order], atol=1e-5)
 
     @pytest.mark.parametrize("camera", [0, 1])
@@ -97,13 +103,15 @@ class TestTrunk:
         (images, state), pieces = seen(1), said(4)
         other = images.clone()
         other[:, camera] = 0
-        (_, before), (_, after) = trunk(images, state, pieces), trunk(other, state, pieces)
+        (_, before), (_, after) = look(trunk, images, state, pieces), look(trunk, other, state, pieces)
         assert not torch.allclose(before[:, camera], after[:, camera], atol=1e-3)
         assert torch.equal(before[:, 1 - camera], after[:, 1 - camera])
 
     def test_words_change_where_it_looks(self, trunk: Trunk) -> None:
         images, state = seen(1)
-        assert not torch.allclose(trunk(images, state, said(4))[1], trunk(images, state, said(7))[1], atol=1e-3)
+        assert not torch.allclose(
+            look(trunk, images, state, said(4))[1], look(trunk, images, state, said(7))[1], atol=1e-3
+        )
 
     @pytest.mark.parametrize("size", [16, 48, 100])
     def test_sizes_that_the_grid_does_not_divide_are_refused(self, size: int) -> None:
