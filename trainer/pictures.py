@@ -55,8 +55,6 @@ class Pictures:
     """(N, K, 2, 2) where they are in the first picture: shares of width and height."""
     tool: NDArray[np.float32]
     """(N, 2) where the tool is in the first picture."""
-    base: NDArray[np.float32]
-    """(N, 2) where the arm's base is in the first picture."""
     camera: NDArray[np.float32]
     """(N, CAMERA) where the first picture was taken from; see `worldgen.sim.sight.Sight.camera`."""
     rivals: NDArray[np.float32]
@@ -194,7 +192,7 @@ def _row(spec: SceneSpec, sight: Sight, rng: np.random.Generator, held_out: bool
     near: NDArray[np.float64] = np.clip(np.array(pixels), -_FAR, _FAR)
     return (
         image, sight.observation.state, np.array(sentences, "U160"), np.array(points, np.float32), near.astype(np.float32),
-        np.clip(sight.tool, -_FAR, _FAR).astype(np.float32), np.clip(sight.base, -_FAR, _FAR).astype(np.float32),
+        np.clip(sight.tool, -_FAR, _FAR).astype(np.float32),
         sight.camera.astype(np.float32), np.array(rivals, np.float32),
     )  # fmt: skip
 

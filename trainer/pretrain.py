@@ -27,15 +27,19 @@ from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
-from .policies.vision import CORNERS, GRID, TAUGHT
+from .policies.vision import CORNERS, GRID, MARKS, TAUGHT
 from .records import Interface
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
-_MAPS, _WHERE, _GROUND = 0.3, 0.2, 0.2
-"""Weights of the losses: a map's is in nats, of which two are there to stay; those of places are in units of `_BEND`."""
-_BEND = 0.02
+_MAPS, _PIXELS, _WHERE, _GROUND = 0.6, 0.05, 0.1, 0.1
+"""Weights of the losses: a map's is in nats, of which two are there to stay; others in units of where they turn straight."""
+_BEND = 0.01
 """Where the loss of a position turns from square to straight [m]."""
+_PIXEL = 1 / 96
+"""Where the loss of a place in the picture does so, as a share of the picture."""
+_FOUND = 8
+"""So many of those beside its middle still count as looking at a thing."""
 _FLAT = -0.2
 """A ray that falls less steeply counts as falling so: its point on the table is too far off to matter."""
 _EMA = 0.999
@@ -186,31 +190,44 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
     """Return the loss of pictures `rows` (N,) and sentences `which` (N, K) of each, and its parts."""
     inputs, asked, pick = _inputs(net, data, rows, which), which.shape[1], (rows[:, None], which)
     view = net.remember(inputs)
-    arm = np.stack([data.tool[rows], data.base[rows]], axis=1).repeat(asked, axis=0)
+    arm = np.concatenate([data.tool[rows, None], marked(data.camera[rows])], axis=1).repeat(asked, axis=0)
     pixels = np.concatenate([data.pixels[pick].reshape(-1, 2, 2), arm], axis=1)
     seen = torch.from_numpy(_in_sight(pixels))
     truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
     maps = -(truth * view.maps[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
+    looks = _bent(view.places[:, 0, TAUGHT], torch.from_numpy(np.nan_to_num(pixels)), _PIXEL)
     points, answer = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3))), net.where(view)
     shown = seen[:, :2].float()
-    where = (_bent(answer, points) * shown).sum() / shown.sum().clamp_min(1)
-    found = (maps * seen).sum() / seen.sum().clamp_min(1)
+    where = (_bent(answer, points, _BEND) * shown).sum() / shown.sum().clamp_min(1)
+    found, looked = ((part * seen).sum() / seen.sum().clamp_min(1) for part in (maps, looks))
     table = torch.from_numpy(on_table(data.camera[rows])).float().repeat_interleave(asked, dim=0)
-    ground = _bent(view.corners[:, 0], table).mean()
+    ground = _bent(view.corners[:, 0], table, _BEND).mean()
     error = (answer[:, 0] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
+    off = (view.places[:, 0, TAUGHT] - torch.from_numpy(pixels)).norm(dim=-1).detach() / _PIXEL
     parts = {
         "maps": float(found.detach()),
+        "found": float((off[:, :2][seen[:, :2]] < _FOUND).float().mean()),
+        "arm px": float(off[:, 2:][seen[:, 2:]].median()),
         "where": float(where.detach()),
         "median mm": 1e3 * float(error.median()),
         "within 15 mm": float((error < 0.015).float().mean()),
         "ground mm": 1e3 * float((view.corners[:, 0] - table).norm(dim=-1).detach().median()),
     }
-    return _WHERE * where + _MAPS * found + _GROUND * ground, parts
+    return _MAPS * found + _PIXELS * looked + _WHERE * where + _GROUND * ground, parts
 
 
-def _bent(answer: Tensor, truth: Tensor) -> Tensor:
+def _bent(answer: Tensor, truth: Tensor, bend: float) -> Tensor:
     """Return the Huber loss of places, a mean over their coordinates, in units of where it turns straight."""
-    return F.huber_loss(answer / _BEND, truth / _BEND, reduction="none").mean(dim=-1)
+    return F.huber_loss(answer / bend, truth / bend, reduction="none").mean(dim=-1)
+
+
+def marked(camera: NDArray[Any]) -> NDArray[np.float32]:
+    """Return where cameras (N, CAMERA) see `MARKS`: (N, 4, 2), shares of a square picture's width and height."""
+    eye, right, up = camera[:, None, :3], camera[:, 3:6], camera[:, 6:9]
+    away = np.array(MARKS) - eye
+    x, y, z = (np.einsum("nmi,ni->nm", away, axis) for axis in (right, up, np.cross(up, right)))
+    scale = 2 * np.tan(camera[:, 9:] / 2) * np.maximum(z, 1e-6)
+    return np.stack([0.5 + x / scale, 0.5 - y / scale], axis=-1).astype(np.float32)
 
 
 def on_table(camera: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from trainer.policies.vision import CORNERS, GRID, Seen, TrunkSettings, spread
 from trainer.records import Interface
 from worldgen.sim.sight import CAMERA
 
-SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=4, layers=1, heads=2)
+SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=8, layers=1, heads=2)
 
 
 ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)
@@ -39,7 +39,7 @@ def made(count: int = 24, seed: int = 0) -> Pictures:
     points[:, :2, 1], pixels[:, :2, 1] = np.nan, np.nan
     return Pictures(
         images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points, pixels,
-        rng.uniform(size=(count, 2)).astype(np.float32), rng.uniform(size=(count, 2)).astype(np.float32),
+        rng.uniform(size=(count, 2)).astype(np.float32),
         np.tile(ABOVE, (count, 1)), np.full((count, 3, 3), np.nan, np.float32),
     )  # fmt: skip
 

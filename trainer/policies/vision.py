@@ -21,11 +21,13 @@ _REACH = 0.1
 """Length that places on the table are counted in [m]."""
 _WAVES = 6
 """Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
-TARGET, OTHER, TOOL, BASE = 0, 1, 2, 3
-"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool, and its base, which tells where the camera is."""
-TAUGHT = (TARGET, OTHER, TOOL, BASE)
-
-
+TARGET, OTHER, TOOL, MARK = 0, 1, 2, 3
+"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool, and from `MARK` on the `MARKS`."""
+MARKS = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.12), (0.0, 0.06, 0.02), (0.08, 0.0, 0.02))
+"""Points on and in the foot of the arm, in the base frame [m]: where they are seen tells where the camera is."""
+TAUGHT = (TARGET, OTHER, TOOL, *range(MARK, MARK + len(MARKS)))
+_FIXED = TAUGHT[2:]
+"""Slots whose points in space are known without looking."""
 CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 """Places in a picture, as shares of its width and height, whose points on the table say how all of it is seen."""
 _TABLE = ((-0.05, -0.17), (-0.05, 0.17), (0.39, 0.11), (0.39, -0.11))
@@ -44,6 +46,8 @@ class Seen:
     """(N * K, V, slots, GRID * GRID) logits of each slot's map."""
     corners: Tensor
     """(N * K, V, 4, 2) where `CORNERS` lie on the table, in the base frame [m]."""
+    places: Tensor
+    """(N * K, V, slots, 2) where in the picture each slot looks, as shares of its width and height."""
     points: Tensor
     """(N * K, V, slots, 2) where what each slot looks at lies on the table, in the base frame [m]."""
 
@@ -187,7 +191,7 @@ class Ground(nn.Module):
         last = nn.Linear(width, 8)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.corners = nn.Sequential(nn.Linear(given, width), nn.GELU(), last)
+        self.corners = nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), last)
         self.register_buffer("usual", torch.tensor(_TABLE))
         self.usual: Tensor
 
@@ -235,6 +239,8 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         width = settings.width
+        if settings.slots < len(TAUGHT):
+            raise ValueError(f"slots {settings.slots} must be at least {len(TAUGHT)}: so many are taught.")
         self.settings = settings
         self.reader = Reader(pieces, length, settings)
         self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
@@ -242,7 +248,8 @@ class Trunk(nn.Module):
         self.asks = Block(width, settings.heads, across=True)
         self.seek = nn.Linear(width, settings.channels)
         self.film = nn.Linear(width, 2 * settings.channels)
-        self.grounds = nn.ModuleList([Ground(width + 8 * _WAVES + state, width) for _ in range(cameras)])
+        known = width + len(_FIXED) * (2 + 4 * _WAVES) + state
+        self.grounds = nn.ModuleList([Ground(known, 2 * width) for _ in range(cameras)])
         told = settings.channels + 4 * _WAVES + 4
         self.sees = nn.Sequential(nn.Linear(told, width), nn.GELU(), nn.Linear(width, width))
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
@@ -270,7 +277,7 @@ class Trunk(nn.Module):
         seek = self.seek(queries)
         scale, shift = self.film(words)[..., None].chunk(2, dim=1)  # FiLM, Perez et al. 2018
         state, tool = state.repeat_interleave(asked, dim=0), tool.repeat_interleave(asked, dim=0)
-        memory, maps, corners, points = [], [], [], []
+        memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
             grid, view = (part.repeat_interleave(asked, dim=0) for part in eye(images[:, index]))
             cells = F.relu(grid.flatten(2) * (1 + scale) + shift)
@@ -278,19 +285,21 @@ class Trunk(nn.Module):
             share = logits.softmax(dim=-1)
             places = share @ self.cells
             waves = _waves(places)
-            known = torch.cat([view, waves[:, [TOOL, BASE]].flatten(1), state], dim=1)
+            fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
+            known = torch.cat([view, fixed.flatten(1), state], dim=1)
             corner, point = ground(known, places)
             where = torch.cat([waves, point / _REACH, (point - tool[:, None]) / _REACH], dim=-1)
             found = torch.cat([share @ cells.transpose(1, 2), where], dim=-1)
             memory += [self.sees(found) + queries, view[:, None]]
             maps.append(logits)
             corners.append(corner)
+            looks.append(places)
             points.append(point)
         memory += [self.feels(state)[:, None], self.says(words)[:, None]]
         seen = torch.cat(memory, dim=1) + self.kinds
         for layer in self.layers:
             seen = layer(seen)
-        return Seen(self.norm(seen), *(torch.stack(parts, dim=1) for parts in (maps, corners, points)))
+        return Seen(self.norm(seen), *(torch.stack(parts, dim=1) for parts in (maps, corners, looks, points)))
 
 
 def _waves(places: Tensor) -> Tensor:

@@ -39,8 +39,6 @@ class Sight:
     """Object → where that is in the first view (2,); outside [0, 1] when out of sight."""
     tool: Array
     """(2,) where the tool point is in the first view."""
-    base: Array
-    """(2,) where the base frame's origin is in the first view."""
     camera: Array
     """(CAMERA,) of the first view: position [m], its axes to the right and up (6), vertical field of view [rad]."""
 
@@ -113,7 +111,6 @@ class Scatter:
             points,
             pixels,
             tool=project(stage.model, data, camera, tool),
-            base=project(stage.model, data, camera, np.zeros(3)),
             camera=np.concatenate([data.cam_xpos[camera], axes[:, 0], axes[:, 1], [fov]]),
         )
 
