@@ -14,7 +14,8 @@ import trainer
 
 ROOT = Path(trainer.__file__).parent
 LAYERS: tuple[str, ...] = (
-    "errors records config",
+    "errors",
+    "records config",
     "metrics lerobot checkpoint play pictures sets",
     "robomimic",
     "dataset policies.text policies.vision",

@@ -161,7 +161,7 @@ class Evaluate:
     episodes: int = 200
     """Starts that are played: the scenes in turn, each with another seed."""
     out: Path | None = None
-    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET."""
+    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with domain and purpose where they are not the usual ones."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"

@@ -22,7 +22,7 @@ from .config import Demos
 from .errors import RunError
 from .play import Course, play
 from .recorder import Writer
-from .records import Demonstration, Interface
+from .records import Demonstration, Interface, require_size
 
 _LONGEST = 3
 """Most steps of a disturbance."""
@@ -44,6 +44,9 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
         RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings.
         DatasetError: When the folder holds another dataset.
     """
+    if not 0 <= config.disturb < 1:
+        raise RunError(f"disturb {config.disturb} is outside [0, 1).")
+    require_size(config.size)
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size)
     families, tried = {scene.name: scene.record.family for scene in scenes}, 0
@@ -119,11 +122,16 @@ def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
     if not writer.episodes:
         return 0
     last, index = writer.last, int(writer.last["seed"]) - _seed(config, 0)
-    mine = 0 <= index < _ROOM and (last["scene"], last["domain"]) == (names[index % len(names)], config.domain)
+    mine = 0 <= index < _ROOM and (last["scene"], last["domain"], last["disturb"]) == (
+        names[index % len(names)],
+        config.domain,
+        config.disturb,
+    )
     if not mine:
         raise RunError(
-            f"'{config.out}' was begun with another library, split, domain or seed: its last episode is of scene "
-            f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}. Use another --out or delete it."
+            f"'{config.out}' was begun with another library, split, domain, seed or disturb: its last episode is of scene "
+            f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}, disturb {last['disturb']}. "
+            "Use another --out or delete it."
         )
     return index + 1
 
@@ -145,18 +153,20 @@ class _Pushes:
     """Asks the expert, and pushes the arm off its way now and then; an episode's pushes hang on its start alone."""
 
     def __init__(self, worlds: ProcessWorlds, share: float) -> None:
-        self._worlds, self._share = worlds, share
+        self._worlds, self._chance = worlds, share / (_MEAN * (1 - share) + share)
         self._now: dict[int, tuple[np.random.Generator, int, NDArray[np.float64]]] = {}
         self.pushed: dict[int, list[bool]] = {}
         """Episode → whether each of its steps was a push."""
 
     def __call__(self, _: Observations, courses: list[Course]) -> NDArray[np.float32]:
+        # as executed, in float32, no advice is the expert's own to the bit: it takes each step for somebody else's and keeps no memory of
+        # its ways. What it shows then hangs on what is seen, which is all that a policy can learn from.
         advice = self._worlds.advise([course.slot for course in courses]).astype(np.float32)
         for row, course in zip(advice, courses, strict=True):
             rng, left, push = self._now.get(
                 course.index, (np.random.default_rng([course.start.seed, 7]), 0, np.zeros(7))
             )
-            if not left and rng.uniform() < self._share / _MEAN:
+            if not left and rng.uniform() < self._chance:
                 left, push = int(rng.integers(1, _LONGEST + 1)), rng.uniform(-1, 1, 7) * _PUSH
             self.pushed.setdefault(course.index, []).append(left > 0)
             if left:
@@ -174,5 +184,11 @@ def _demonstration(course: Course, pushes: _Pushes, family: str, config: Demos) 
         perturbed=np.array(pushes.pushed[course.index]),
         instruction=course.instruction,
         success=True,
-        source={"scene": course.start.scene, "seed": course.start.seed, "family": family, "domain": config.domain},
+        source={
+            "scene": course.start.scene,
+            "seed": course.start.seed,
+            "family": family,
+            "domain": config.domain,
+            "disturb": config.disturb,
+        },
     )

@@ -67,6 +67,9 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         DatasetError: When the policy is made for another arm or camera.
     """
     torch.set_num_threads(config.threads)
+    if config.steps < 1:
+        raise RunError(f"steps {config.steps} must be at least 1.")
+    versus = Report.load(config.versus) if config.versus else None
     folder = run / "policy" if checkpoint.exists(run / "policy") else run
     policy: Any = load_policy(folder)
     if policy.kind == "base":
@@ -78,24 +81,31 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
-    played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz) for course in courses]
+    still = _STILL + domain_of(config).nudge.high
+    played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz, still) for course in courses]
     out = folder_of(run, config)
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
     report = summarise(
         played, run=run.name, library=library.name, digest=hashlib.sha256((library / "library.json").read_bytes()).hexdigest(),
         splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
-        set_name=config.set, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
+        domain=domain_of(config).model_dump(mode="json"), set_name=config.set, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
-    if config.versus:
-        report = report.model_copy(update={"comparison": compare(report, Report.load(config.versus))})
     report.save(out)
+    if versus:
+        report = report.model_copy(update={"comparison": compare(report, versus)})
+        report.save(out)
     return report
 
 
 def folder_of(run: Path, config: Evaluate) -> Path:
     """Return where the report of an evaluation goes."""
-    return config.out or run / f"eval-{config.set or config.split}"
+    parts = ["eval", config.set or config.split]
+    parts += [config.domain] * (not config.set and config.domain != "paper") + [config.purpose] * (
+        config.purpose != "report"
+    )
+    home = run if checkpoint.exists(run / "policy") else run.parent
+    return config.out or home / "-".join(parts)
 
 
 def domain_of(config: Evaluate) -> Domain:
@@ -127,8 +137,8 @@ def rollout(
         yield from play(decide, worlds, starts)
 
 
-def judge(course: Course, scene: Scene, rate_hz: float) -> Played:
-    """Return what came of an episode, and in one word why it failed."""
+def judge(course: Course, scene: Scene, rate_hz: float, still: float = _STILL) -> Played:
+    """Return what came of an episode, and in one word why it failed; see `failure` for `still`."""
     spec = scene.record.spec
     target = spec.object(goal_names(spec.task.goals[0])[0])
     return Played(
@@ -139,14 +149,17 @@ def judge(course: Course, scene: Scene, rate_hz: float) -> Played:
         target=target.category,
         instruction=course.instruction,
         end=course.end,
-        failure="" if course.end == "success" else failure(course),
+        failure="" if course.end == "success" else failure(course, still),
         seconds=round(course.steps / rate_hz, 3),
         decisions=len(course.moments),
     )
 
 
-def failure(course: Course) -> str:
-    """Return why an episode failed, from what only the simulator knows."""
+def failure(course: Course, still: float = _STILL) -> str:
+    """Return why an episode failed, from what only the simulator knows.
+
+    `still` is how far the target may be moved without the arm's doing [m].
+    """
     if course.end == "invalid" or not course.moments or course.last is None:
         return "invalid"
     moments = [*course.moments, course.last]
@@ -155,7 +168,7 @@ def failure(course: Course) -> str:
     touched, held = truth[:, _TOUCH] > 0, truth[:, _TOUCH] >= 1
     if course.end == "fell":
         return "dropped"
-    if not touched.any() and moved < _STILL:
+    if not touched.any() and moved < still:
         return "wrong object" if _grasped(moments) else "never touched"
     if held.any() and not held[-1]:
         return "missed" if float(np.linalg.norm(truth[-1, _AWAY][:2])) < _NEAR else "dropped"
@@ -180,8 +193,12 @@ def _told(courses: Iterator[Course], count: int, tell: Callable[[str], None]) ->
         if 10 * number // count > said or number == count:
             said = 10 * number // count
             tell(f"{number} of {count} episodes, {won} successes")
-        for moment in course.moments:  # pictures are not needed any more, and many of them are many megabytes
-            moment.images.clear()
+        for moment in [
+            *course.moments,
+            course.last,
+        ]:  # pictures are not needed any more, and many of them are many megabytes
+            if moment:
+                moment.images.clear()
         yield course
 
 

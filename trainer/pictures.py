@@ -121,9 +121,12 @@ def draw(
     yield done
     waiting = [job for job in jobs if not job.path.exists()]
     with ProcessPoolExecutor(max(1, min(workers, len(waiting))), mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_draw, job) for job in waiting]):
-            done += future.result()
-            yield done
+        try:
+            for future in as_completed([pool.submit(_draw, job) for job in waiting]):
+                done += future.result()
+                yield done
+        finally:  # of one who is stopped: what is being drawn is finished, the rest is not begun
+            pool.shutdown(cancel_futures=True)
 
 
 def load(folder: Path, count: int | None = None) -> Pictures:

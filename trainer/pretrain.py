@@ -22,13 +22,14 @@ from worldgen.library import Scene, SceneLibrary
 
 from . import pictures
 from .config import Pretrain
+from .demos import interface_of
 from .errors import RunError
 from .fit import Plan, claim, fit
-from .pictures import Pictures
+from .pictures import SENTENCES, Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
 from .policies.vision import CORNERS, GRID, MARKS, TAUGHT
-from .records import Interface
+from .records import Interface, require_size
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
@@ -75,6 +76,11 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         RunError: When a library lacks a split, or the folder is another run's.
     """
     torch.set_num_threads(config.threads)
+    require_size(config.size)
+    if config.pictures < 1 or not 1 <= config.asked <= SENTENCES:
+        raise RunError(
+            f"pictures {config.pictures} must be at least 1, and asked {config.asked} from 1 to {SENTENCES}."
+        )
     scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:
@@ -85,7 +91,8 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     claim(config.out, facts)
     data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
-    net = _new(data, config, robots.pop())
+    face = interface_of(scenes["train"], libraries[0], "train", config.size)
+    net = _new(data, config, face)
     net.load_state_dict(_train(net, data, config, tell))
     del data
     found = figures(net, libraries, config, tell)
@@ -154,9 +161,9 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
     return pictures.load(folder, count)
 
 
-def _new(data: Pictures, config: Pretrain, robot: str) -> Sighted:
+def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
     torch.manual_seed(config.seed)
-    net = Sighted(Interface(robot=robot, size=config.size))
+    net = Sighted(face)
     net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
     return net
 

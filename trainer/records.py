@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 
 from worldgen.sim.world import End
 
+from .errors import RunError
+
 ACTION = 7
 """Numbers of an action: Δxyz [m], rotation vector [rad] in the base frame, gripper 0 closed … 1 open."""
 ACTION_NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
 STATE_NAMES = ("x", "y", "z", "rx", "ry", "rz", "gripper")
 """Tool position [m], rotation vector from pointing down [rad], gripper 0 … 1; see `worldgen.sim.world.Observation.state`."""
+
+
+SIDE = 32
+"""Sizes of pictures are multiples of this [px]."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,16 @@ class Interface:
             for name in names
             if getattr(self, name) != getattr(other, name)
         ]
+
+
+def require_size(size: int) -> None:
+    """Refuse a size of pictures that no policy looks at.
+
+    Raises:
+        RunError: When it is no multiple of `SIDE`.
+    """
+    if size < SIDE or size % SIDE:
+        raise RunError(f"size {size} px is no multiple of {SIDE}: policies look at 32, 64, 96, 128 ... px.")
 
 
 @dataclass(frozen=True)

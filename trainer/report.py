@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from pydantic.dataclasses import dataclass
 
 from worldgen.errors import StoreError
@@ -66,6 +66,8 @@ class Report(Strict):
     seeds: Seeds
     created: str = ""
     """When, in the words of the caller; empty by default, so that the same evaluation gives the same bytes."""
+    domain: dict[str, JsonValue] = Field(default_factory=dict)
+    """What was drawn anew at each start."""
     set_name: str = ""
     """Name of the out-of-distribution set; empty for none."""
     total: Share
@@ -157,10 +159,12 @@ def compare(first: Report, second: Report) -> Paired:
     """Compare two reports on the starts (scene, seed) that are valid trials in both.
 
     Raises:
-        RunError: When they are of different libraries, one played a start twice, or they share no start.
+        RunError: When they are of different libraries or domains, one played a start twice, or they share no start.
     """
     if first.digest != second.digest:
         raise RunError(f"'{first.run}' and '{second.run}' cannot be compared: they were played in different libraries.")
+    if first.domain != second.domain:
+        raise RunError(f"'{first.run}' and '{second.run}' cannot be compared: they were played in different domains.")
     ones, twos = _starts(first), _starts(second)
     shared = sorted(start for start in ones.keys() & twos.keys() if "invalid" not in (ones[start], twos[start]))
     left_out = len(ones.keys() | twos.keys()) - len(shared)

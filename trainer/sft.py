@@ -18,6 +18,7 @@ from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
 from .policies.base import Batch, Inputs, Sighted, as_pictures
 from .policies.store import folder_of, load_policy, new_policy, save_policy
+from .records import require_size
 
 _FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
@@ -62,9 +63,10 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
         CheckpointError: When what to start from cannot be read.
     """
     torch.set_num_threads(config.threads)
+    base = None if config.base == "none" else load_policy(folder_of(config.base))
     data = read(root, limit=config.limit)
+    policy = _start(config, base, data, root)
     claim(config.out, {**_plain(config), "data": str(root)})
-    policy = _start(config, data, root)
     windows = Windows.of(data, policy.horizon)
     tell(
         f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
@@ -80,21 +82,21 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     return policy.eval()
 
 
-def _start(config: Sft, data: Dataset, root: Path) -> Any:
+def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     """Return the policy before training: from a base, from nothing, or one that goes on."""
     torch.manual_seed(config.seed)
-    if config.base == "none":
+    if base is None:
+        require_size(data.interface.size)
         policy = new_policy(config.policy, data.interface)
         policy.statistics.fit("state", data.state, 0.02)
     else:
-        found = load_policy(folder_of(config.base))
         try:
-            require_fits(data.interface, found.interface, root)
+            require_fits(data.interface, base.interface, root)
         except DatasetError as error:
             raise DatasetError(f"{error} Or start from another base: --base FOLDER, or --base none.") from None
-        if found.kind == config.policy:
-            return found.train()
-        policy = new_policy(config.policy, found.interface, found)
+        if base.kind == config.policy:
+            return base.train()
+        policy = new_policy(config.policy, base.interface, base)
     policy.statistics.fit("action", data.action[~data.perturbed], _FLOOR)
     return policy
 

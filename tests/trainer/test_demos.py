@@ -194,14 +194,14 @@ class TestRun:
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("_one_a_file")
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "paper"}])
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "paper"}, {"disturb": 0.2}])
     def test_other_settings_in_the_same_folder_are_refused(
         self, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], made: Path
     ) -> None:
         config = replace(CONFIG, out=tmp_path / "data")
         monkeypatch.setattr(Writer, "finish", lambda _: None)
         demonstrate(library.root, replace(config, episodes=1), quiet)
-        with pytest.raises(RunError, match="another library, split, domain or seed"):
+        with pytest.raises(RunError, match="another library, split, domain, seed or disturb"):
             demonstrate(library.root, replace(config, **change), quiet)
 
     def test_a_finished_dataset_is_refused(self, made: Path, library: SceneLibrary) -> None:

@@ -14,6 +14,8 @@ import pytest
 from trainer import pictures
 from trainer.errors import RunError
 from trainer.pictures import ALONE, Job, Pictures, _jobs, _noun, _row, _sentence
+from trainer.policies.vision import MARKS
+from trainer.pretrain import marked
 from worldgen.camera import Camera
 from worldgen.library import Scene, SceneLibrary
 from worldgen.phrases import is_held_out, phrases, say, templates
@@ -113,17 +115,14 @@ def test_a_row_puts_each_label_where_its_object_is() -> None:
     points = {name: np.array([0.3, 0.1 * index, 0.02]) for index, name in enumerate(names)}
     pixels = {name: np.array([0.2 * index, 0.5]) for index, name in enumerate(names)}
     seen = Observation({"policy": np.zeros((8, 8, 3), np.uint8)}, np.zeros(7, np.float32), "")
-    sight = Sight(seen, points, pixels, np.array([9.0, -9.0]), np.array([0.5, 0.1]), np.arange(10.0))
+    sight = Sight(seen, points, pixels, np.array([9.0, -9.0]), np.arange(10.0))
     for seed in range(30):
-        image, _, sentences, where, shown, tool, base, camera, rivals = _row(
-            made, sight, np.random.default_rng(seed), False
-        )
+        image, _, sentences, where, shown, tool, camera, rivals = _row(made, sight, np.random.default_rng(seed), False)
         rng = np.random.default_rng(seed)
         told = [_sentence(made, rng, False) for _ in sentences]
         assert image.shape == (1, 8, 8, 3)
         assert sentences.tolist() == [sentence for sentence, _ in told]
         assert tool.tolist() == [2.0, -2.0]
-        assert base == pytest.approx([0.5, 0.1])
         assert camera.tolist() == list(range(10))
         for index, (_, (target, other)) in enumerate(told):
             assert where[index, 0] == pytest.approx(points[target], abs=1e-6)
@@ -196,6 +195,11 @@ def test_a_scatter_labels_every_object(scene: Scene) -> None:
         names = {item.name for item in scene.record.spec.objects}
         for sight, same in zip(one, again, strict=True):
             assert sight.points.keys() == sight.pixels.keys() == names
+            foot = [
+                project(stage.model, scatter.world.data, stage.model.camera("policy").id, np.array(mark))
+                for mark in MARKS
+            ]
+            assert marked(sight.camera[None])[0] == pytest.approx(np.array(foot), abs=1e-5)
             assert all(np.array_equal(sight.points[name], same.points[name]) for name in names)
             assert np.array_equal(sight.observation.images["policy"], same.observation.images["policy"])
         assert not np.array_equal(one[0].observation.state, one[1].observation.state)

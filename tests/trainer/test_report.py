@@ -245,6 +245,8 @@ def test_what_cannot_be_compared() -> None:
         compare(one, two)
     with pytest.raises(RunError, match="different libraries"):
         compare(one, report(played(seed=1), digest="cd34"))
+    with pytest.raises(RunError, match="different domains"):
+        compare(one, report(played(seed=1), domain={"name": "paper"}))
     with pytest.raises(RunError, match="1 of its episodes"):
         compare(one, report(played(seed=1), played(seed=1)))
 

@@ -283,20 +283,20 @@ def test_nothing_to_imitate(tmp_path: Path, base: Path) -> None:
 def test_what_it_starts_from(data: Path, base: Path, tmp_path: Path) -> None:
     """The base's trunk and state statistics, the dataset's undisturbed actions; a policy of the kind goes on whole."""
     found, net = read(data), load_policy(base)
-    policy = module._start(config(tmp_path, base), found, data)
+    policy = module._start(config(tmp_path, base), net, found, data)
     for name, value in net.trunk.state_dict().items():
         assert torch.equal(policy.trunk.state_dict()[name], value)
     assert torch.equal(policy.statistics.state_mean, net.statistics.state_mean)
     mean = found.action[~found.perturbed].mean(axis=0)
     assert policy.statistics.action_mean.numpy() == pytest.approx(mean, abs=1e-5)
     save_policy(policy, tmp_path / "policy", {})
-    again = module._start(config(tmp_path, tmp_path / "policy", limit=1), read(data, 1), data)
+    again = module._start(config(tmp_path, base, limit=1), load_policy(tmp_path / "policy"), read(data, 1), data)
     assert same(again, policy)
 
 
 def test_from_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "new_policy", lambda kind, face, base=None: FlowPolicy(face, SMALL, words()))
-    policy = module._start(replace(config(tmp_path, tmp_path), base="none"), read(data), data)
+    policy = module._start(config(tmp_path, tmp_path), None, read(data), data)
     assert policy.statistics.state_mean.numpy() == pytest.approx(read(data).state.mean(axis=0), abs=1e-5)
 
 

@@ -170,7 +170,10 @@ class FlowPolicy(Sighted):
         return straight, straight, torch.zeros_like(x)
 
     def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-density and entropy (N,) of the random steps of a chain, of the actions that are executed only."""
+        """Return log-density and entropy (N,) of the random steps of a chain.
+
+        Actions beyond the chunk count until the last step, for those that are executed look at them; in that one they do not.
+        """
         chain, random, sampler = trace["chain"], trace["random"], trace["sampler"]
         logp, entropy = chain.new_zeros(len(chain)), chain.new_zeros(len(chain))
         for step in range(sampler.steps):
@@ -179,7 +182,8 @@ class FlowPolicy(Sighted):
                 continue
             x, after = chain[chosen, step], chain[chosen, step + 1]
             _, mean, spread = self._transition(x, step, memory[chosen], sampler)
-            mean, spread, after = mean[:, : self.chunk], spread[:, : self.chunk], after[:, : self.chunk]
+            count = self.chunk if step + 1 == sampler.steps else self.horizon
+            mean, spread, after = mean[:, :count], spread[:, :count], after[:, :count]
             if (least := float(spread.detach().min())) < _LEAST:
                 raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
             each = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)

@@ -225,6 +225,23 @@ class TestFlow:
             assert torch.allclose(x, mean, atol=1e-6)
         assert policy.statistics.physical(x).detach().numpy() == pytest.approx(one, abs=1e-5)
 
+    @pytest.mark.parametrize("level", [0.3, 0.7])
+    def test_noise_on_the_way_leaves_a_known_distribution_as_it_is(
+        self, level: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Actions of spread s about 0: the exact velocity is linear, and what comes out must have that spread."""
+        policy, spread = make(FlowPolicy, horizon=1, chunk=1), 0.3
+
+        def exact(x: torch.Tensor, time: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            t = time[:, None, None]
+            return x * (t * spread**2 - (1 - t)) / (t**2 * spread**2 + (1 - t) ** 2), x
+
+        monkeypatch.setattr(policy.expert, "forward", exact)
+        memory = torch.zeros(4000, 1, policy.sizes.width)
+        for sampler in (Ode(128), Sde(128, level=level, every=True)):
+            found = policy.sample(memory, torch.Generator().manual_seed(0), sampler)["chain"][:, -1]
+            assert float(found.std()) == pytest.approx(spread, rel=0.03), sampler
+
     def test_a_level_too_low_to_have_a_density_is_refused(self) -> None:
         policy = make(FlowPolicy)
         with pytest.raises(ValueError, match="raise the noise level"):
