@@ -77,6 +77,8 @@ class Pretrain:
     """Of AdamW."""
     size: int = 96
     """Width and height of a picture [px]."""
+    cameras: tuple[str, ...] = ("policy",)
+    """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
     domain: str = "full"
     """What is drawn anew in each picture."""
     seed: int = 0
@@ -103,6 +105,8 @@ class Demos:
     """What is drawn anew at each start."""
     size: int = 96
     """Width and height of a picture [px]."""
+    cameras: tuple[str, ...] = ("policy",)
+    """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
     disturb: float = 0.12
     """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
     slots: int = 16

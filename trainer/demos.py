@@ -48,7 +48,7 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
         raise RunError(f"disturb {config.disturb} is outside [0, 1).")
     require_size(config.size)
     scenes = list(SceneLibrary.open(library).scenes(config.split))
-    interface = interface_of(scenes, library, config.split, config.size)
+    interface = interface_of(scenes, library, config.split, config.size, config.cameras)
     families, tried = {scene.name: scene.record.family for scene in scenes}, 0
     with Writer(config.out, interface, per_file=_PER_FILE) as writer:
         count, first = writer.episodes, _resumed(writer, sorted(families), config)
@@ -71,7 +71,9 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     return tried
 
 
-def interface_of(scenes: Sequence[Scene], library: Path, split: str, size: int) -> Interface:
+def interface_of(
+    scenes: Sequence[Scene], library: Path, split: str, size: int, cameras: tuple[str, ...] = ("policy",)
+) -> Interface:
     """Return what a policy for these scenes sees and does.
 
     Raises:
@@ -84,7 +86,7 @@ def interface_of(scenes: Sequence[Scene], library: Path, split: str, size: int) 
         raise RunError(f"'{library}' has scenes of several arms: {', '.join(sorted(found))}. Take a library of one.")
     name = found.pop()
     recipe = robots.read_recipe(library / "robots" / name / "robot.json", name)
-    return Interface(robot=name, rate_hz=recipe.control.rate_hz, size=size)
+    return Interface(robot=name, rate_hz=recipe.control.rate_hz, cameras=cameras, size=size)
 
 
 def in_order(courses: Iterator[Course]) -> Iterator[Course]:

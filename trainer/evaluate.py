@@ -77,7 +77,8 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
             f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
         )
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
-    require_fits(interface_of(scenes, library, config.split, policy.interface.size), policy.interface, library)
+    face = policy.interface
+    require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}

@@ -80,6 +80,7 @@ class Job:
     seed: int
     domain: str
     size: int
+    cameras: tuple[str, ...]
     held_out: bool
     """Whether sentences take the forms kept for reports."""
 
@@ -92,6 +93,7 @@ def draw(
     seed: int,
     domain: str,
     size: int,
+    cameras: tuple[str, ...],
     workers: int,
     held_out: bool = False,
 ) -> Iterator[int]:
@@ -108,15 +110,16 @@ def draw(
         "seed": seed,
         "domain": domain,
         "size": size,
+        "cameras": list(cameras),
         "held_out": held_out,
     }
     note = folder / "pictures.json"
     if note.exists() and json.loads(note.read_text()) != made:
         raise RunError(
-            f"'{folder}' holds pictures of other scenes, seed, domain or size. Give another --out or delete it."
+            f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras. Give another --out or delete it."
         )
     store.write_file(note, json.dumps(made))
-    jobs = list(_jobs(scenes, folder, count, seed, domain, size, held_out))
+    jobs = list(_jobs(scenes, folder, count, seed, domain, size, cameras, held_out))
     done = sum(job.count * len(job.folders) for job in jobs if job.path.exists())
     yield done
     waiting = [job for job in jobs if not job.path.exists()]
@@ -144,14 +147,23 @@ def load(folder: Path, count: int | None = None) -> Pictures:
 
 
 def _jobs(
-    scenes: Sequence[Scene], folder: Path, count: int, seed: int, domain: str, size: int, held_out: bool
+    scenes: Sequence[Scene],
+    folder: Path,
+    count: int,
+    seed: int,
+    domain: str,
+    size: int,
+    cameras: tuple[str, ...],
+    held_out: bool,
 ) -> Iterator[Job]:
     """Yield jobs of five scenes; every round draws each scene once more, so that fewer pictures are of all scenes too."""
     group, each = 5, 16 * _EACH
     for index in range(-(-count // each)):
         if index % group == 0:
             chosen = [scenes[(index + step) % len(scenes)].folder for step in range(group)]
-            yield Job(folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, held_out)
+            yield Job(
+                folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, cameras, held_out
+            )
 
 
 def _draw(job: Job) -> int:
@@ -166,7 +178,9 @@ def _draw(job: Job) -> int:
 
 def _scene(folder: Path, job: Job, number: int) -> Pictures:
     """Return the pictures of one scene."""
-    settings = Settings(domains.load(job.domain), views=(View("policy", job.size, job.size),))
+    settings = Settings(
+        domains.load(job.domain), views=tuple(View(camera, job.size, job.size) for camera in job.cameras)
+    )
     stage = Stage.open(folder, settings, trusted=True)
     try:
         scatter, spec = Scatter(stage), stage.scene.record.spec

@@ -91,7 +91,7 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     claim(config.out, facts)
     data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
-    face = interface_of(scenes["train"], libraries[0], "train", config.size)
+    face = interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras)
     net = _new(data, config, face)
     net.load_state_dict(_train(net, data, config, tell))
     del data
@@ -153,7 +153,7 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
     folder, said = config.out / name, 0.0
     seed = config.seed + (0 if name == "pictures" else 10**9)
     for done in pictures.draw(
-        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, workers=config.workers, held_out=name == "unseen-instructions",
+        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, cameras=config.cameras, workers=config.workers, held_out=name == "unseen-instructions",
     ):  # fmt: skip
         if done / count >= said:
             tell(f"{name}: {done} of {count} drawn")

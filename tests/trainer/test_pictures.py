@@ -140,7 +140,7 @@ class TestJobs:
     @staticmethod
     def jobs(count: int, scenes: int) -> list[Job]:
         made: list[Any] = [SimpleNamespace(folder=Path(f"{index}")) for index in range(scenes)]
-        return list(_jobs(made, Path("out"), count, 3, "none", 32, False))
+        return list(_jobs(made, Path("out"), count, 3, "none", 32, ("policy",), False))
 
     @pytest.mark.parametrize(("count", "scenes"), [(1, 1), (64, 3), (65, 3), (1000, 4), (3000, 7)])
     def test_enough_pictures_of_all_scenes(self, count: int, scenes: int) -> None:
@@ -228,6 +228,8 @@ class TestDraw:
 
             def __exit__(self, *_: object) -> None: ...
 
+            def shutdown(self, **_: Any) -> None: ...
+
             def submit(self, function: Any, job: Job) -> Any:
                 return SimpleNamespace(result=lambda: draw(job))
 
@@ -236,7 +238,14 @@ class TestDraw:
         return made
 
     def run(self, folder: Path, count: int = 640, **changes: Any) -> list[int]:
-        settings: dict[str, Any] = {"seed": 0, "domain": "none", "size": 32, "workers": 1, **changes}
+        settings: dict[str, Any] = {
+            "seed": 0,
+            "domain": "none",
+            "size": 32,
+            "cameras": ("policy",),
+            "workers": 1,
+            **changes,
+        }
         scenes: list[Any] = [SimpleNamespace(folder=Path(name)) for name in "ab"]
         return list(pictures.draw(scenes, folder, count, **settings))
 
@@ -249,7 +258,9 @@ class TestDraw:
         assert len(pictures.load(tmp_path)) == 640
         assert len(pictures.load(tmp_path, 300)) == 320
 
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "full"}, {"size": 64}])
+    @pytest.mark.parametrize(
+        "change", [{"seed": 1}, {"domain": "full"}, {"size": 64}, {"cameras": ("policy", "robot/wrist")}]
+    )
     def test_other_pictures_are_refused(self, tmp_path: Path, drawn: list[Path], change: dict[str, Any]) -> None:
         self.run(tmp_path, 64)
         with pytest.raises(RunError, match="pictures of other scenes"):
@@ -257,20 +268,21 @@ class TestDraw:
 
     def test_no_scenes_and_no_pictures(self, tmp_path: Path) -> None:
         with pytest.raises(RunError, match="no scenes"):
-            list(pictures.draw([], tmp_path, 1, seed=0, domain="none", size=32, workers=1))
+            list(pictures.draw([], tmp_path, 1, seed=0, domain="none", size=32, cameras=("policy",), workers=1))
         with pytest.raises(RunError, match="no pictures"):
             pictures.load(tmp_path)
 
 
 @pytest.mark.slow
 def test_real_pictures_in_real_processes(scene: Scene, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"seed": 0, "domain": "paper", "size": 32}
+    settings: dict[str, Any] = {"seed": 0, "domain": "paper", "size": 32, "cameras": ("policy", "robot/wrist")}
     assert list(pictures.draw([scene], tmp_path / "one", 320, **settings, workers=1)) == [0, 320]
     list(pictures.draw([scene], tmp_path / "two", 640, **settings, workers=2))
     one, two = pictures.load(tmp_path / "one"), pictures.load(tmp_path / "two", 320)
     for field in fields(Pictures):
         assert np.array_equal(getattr(one, field.name), getattr(two, field.name), equal_nan=field.name != "sentences")
-    assert one.images.shape == (320, 1, 32, 32, 3)
+    assert one.images.shape == (320, 2, 32, 32, 3)
+    assert (one.images[:, 0] != one.images[:, 1]).any()
     assert one.images.std() > 5
     assert np.isfinite(one.points[:, :, 0]).all()
     assert len(one) == 320
