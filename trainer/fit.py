@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ def fit(
         first, ema = int(numbers["step"]), kept["ema"]
         tell(f"going on from step {first}")
     net.train()
+    begun = time.monotonic()
     with Log(out / "metrics.jsonl", last=first) as log:
         for step in range(first, plan.steps):
             for group, peak in zip(optimiser.param_groups, plan.peaks, strict=True):
@@ -84,10 +86,9 @@ def fit(
             if step % _TELL == _TELL - 1 or step + 1 == plan.steps:
                 shown = {"loss": float(value.detach()), **parts, "gradient": float(norm)}
                 log.append({"step": step + 1, **shown})
-                tell(
-                    f"step {step + 1} of {plan.steps}: "
-                    + ", ".join(f"{name} {number:.3g}" for name, number in shown.items())
-                )
+                words = ", ".join(f"{name} {number:.3g}" for name, number in shown.items())
+                left = (time.monotonic() - begun) / (step + 1 - first) * (plan.steps - step - 1)
+                tell(f"step {step + 1} of {plan.steps}: {words}; {left / 60:.0f} min left")
             if step % _SAVE == _SAVE - 1 or step + 1 == plan.steps:
                 checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
     return ema

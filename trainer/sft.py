@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from .config import Sft
 from .dataset import Dataset, read, require_fits
@@ -142,11 +143,9 @@ def augment(images: Tensor, shift: int, colour: float, rng: torch.Generator) -> 
         offset = colour * (2 * torch.rand(count, 1, 1, 1, 1, generator=rng) - 1)
         images = (images * gain + offset).clamp_(-1, 1)
     if shift:
-        x, y = torch.randint(-shift, shift + 1, (2, count), generator=rng)
-        reach = torch.arange(size)
-        columns = (reach + x[:, None]).clamp(0, size - 1)[:, None, None, None, :].expand(images.shape)
-        rows = (reach + y[:, None]).clamp(0, size - 1)[:, None, None, :, None].expand(images.shape)
-        images = images.gather(4, columns).gather(3, rows)
+        moves = torch.randint(2 * shift + 1, (count, 2), generator=rng).tolist()
+        wide = F.pad(images.flatten(1, 2), (shift,) * 4, mode="replicate").unflatten(1, images.shape[1:3])
+        images = torch.stack([one[..., y : y + size, x : x + size] for one, (x, y) in zip(wide, moves, strict=True)])
     return images
 
 
