@@ -124,7 +124,7 @@ def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
     if not writer.episodes:
         return 0
     last, index = writer.last, int(writer.last["seed"]) - _seed(config, 0)
-    mine = 0 <= index < _ROOM and (last["scene"], last["domain"], last["disturb"]) == (
+    mine = 0 <= index < _ROOM and (last["scene"], last["domain"], last.get("disturb")) == (
         names[index % len(names)],
         config.domain,
         config.disturb,

@@ -39,6 +39,8 @@ _BEND = 0.01
 """Where the loss of a position turns from square to straight [m]."""
 _PIXEL = 1 / 96
 """Where the loss of a place in the picture does so, as a share of the picture."""
+_NAMED = 3.0
+"""What a slot whose thing was named counts, against one whose place is always the arm's."""
 _FOUND = 8
 """So many of those beside its middle still count as looking at a thing."""
 _FLAT = -0.2
@@ -206,7 +208,8 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
     points, answer = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3))), net.where(view)
     shown = seen[:, :2].float()
     where = (_bent(answer, points, _BEND) * shown).sum() / shown.sum().clamp_min(1)
-    found, looked = ((part * seen).sum() / seen.sum().clamp_min(1) for part in (maps, looks))
+    weight = seen * torch.where(torch.arange(len(TAUGHT)) < 2, _NAMED, 1.0)
+    found, looked = ((part * weight).sum() / weight.sum().clamp_min(1) for part in (maps, looks))
     table = torch.from_numpy(on_table(data.camera[rows])).float().repeat_interleave(asked, dim=0)
     ground = _bent(view.corners[:, 0], table, _BEND).mean()
     error = (answer[:, 0] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()

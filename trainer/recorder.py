@@ -70,7 +70,7 @@ class Writer:
         self.episodes = 0
         """Episodes that are safely on the disk; go on from this one."""
         self.last: dict[str, Any] = {}
-        """Scene, seed, family and domain of the last of them."""
+        """Source of the last of them; see `Demonstration.source`."""
         self._features = features_of(interface)
         self._frames = self._files = 0
         self._tasks: dict[str, int] = {}
@@ -169,7 +169,7 @@ class Writer:
     def _count(self, rows: pa.Table) -> None:
         """Take note of a file that is on the disk."""
         self.episodes += rows.num_rows
-        self.last = {name: rows[name][-1].as_py() for name in ORIGIN}
+        self.last = {name: rows[name][-1].as_py() for name in ORIGIN} | json.loads(rows["source"][-1].as_py() or "{}")
         self._frames += pc.sum(rows["length"]).as_py()
         self._files += 1
         for task in itertools.chain(*rows["tasks"].to_pylist()):

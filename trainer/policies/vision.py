@@ -1,7 +1,6 @@
 """The trunk: pictures, words and the arm's state → a few tokens that say where what was named is. Knows no actions, no losses.
 
-Pictures are seen without words, so that many sentences can be asked about one. Words modulate what was seen and form queries; each query
-looks at the whole picture through one attention map, and passes on what it sees there and where on the table that is. Tokens, not parameters,
+Pictures are seen without words, so that many sentences can be asked about one. Words form queries; each query looks at the whole picture through one attention map, and passes on what it sees there and where on the table that is. Tokens, not parameters,
 are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
 """
 
@@ -15,6 +14,8 @@ from torch.nn import functional as F
 
 GRID = 16
 """Cells of an attention map along each side."""
+_DARK = 0.05
+"""Spread of a picture below which it counts as dark, and is not made brighter than so."""
 _COARSE = 4
 """Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
 _REACH = 0.1
@@ -58,7 +59,7 @@ class TrunkSettings:
 
     channels: int = 64
     """Of the picture's features."""
-    blocks: int = 3
+    blocks: int = 4
     """Convolutions at the grid's resolution."""
     width: int = 128
     """Of every token."""
@@ -164,23 +165,30 @@ class Eye(nn.Module):
         if size % (2 * GRID):
             raise ValueError(f"size {size} px must be a multiple of {2 * GRID}.")
         step, channels = size // (2 * GRID), settings.channels
-        self.stem = nn.Conv2d(3, 32, step + 2, stride=step, padding=1)
+        self.stem = nn.Conv2d(6, 32, step + 2, stride=step, padding=1)
         self.down = nn.Conv2d(32, channels, 4, stride=2, padding=1)
         self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
         dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
         self.blocks = nn.ModuleList([_Residual(channels, dilation) for dilation in dilations])
         self.norm = nn.GroupNorm(8, channels)
+        self.tell = nn.Sequential(
+            nn.Linear(channels, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width)
+        )
         self.view = nn.Sequential(
             nn.Linear(channels * _COARSE**2, settings.width), nn.GELU(), nn.Linear(settings.width, settings.width)
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (N, C, GRID, GRID) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
-        grid = self.down(F.relu(self.stem(image.contiguous(memory_format=torch.channels_last)))) + self.place
+        """Return features (N, GRID * GRID, W) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
+        mean, spread = image.mean(dim=(2, 3), keepdim=True), image.std(dim=(2, 3), correction=0, keepdim=True)
+        both = torch.cat(
+            [image, (image - mean) / (spread + _DARK)], dim=1
+        )  # coloured, dim light leaves the second half as it is
+        grid = self.down(F.relu(self.stem(both.contiguous(memory_format=torch.channels_last)))) + self.place
         for block in self.blocks:
             grid = block(grid)
-        grid = self.norm(grid)
-        return grid, self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
+        grid = F.relu(self.norm(grid))
+        return self.tell(grid.flatten(2).transpose(1, 2)), self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
 
 
 class Ground(nn.Module):
@@ -246,11 +254,12 @@ class Trunk(nn.Module):
         self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
-        self.seek = nn.Linear(width, settings.channels)
-        self.film = nn.Linear(width, 2 * settings.channels)
+        self.seek, self.refine = nn.Linear(width, width), nn.Linear(width, 2)
+        nn.init.zeros_(self.refine.weight)
+        nn.init.zeros_(self.refine.bias)
         known = width + len(_FIXED) * (2 + 4 * _WAVES) + state
         self.grounds = nn.ModuleList([Ground(known, 2 * width) for _ in range(cameras)])
-        told = settings.channels + 4 * _WAVES + 4
+        told = width + 4 * _WAVES + 4
         self.sees = nn.Sequential(nn.Linear(told, width), nn.GELU(), nn.Linear(width, width))
         self.feels = nn.Sequential(nn.Linear(state, width), nn.GELU(), nn.Linear(width, width))
         self.says = nn.Linear(width, width)
@@ -271,26 +280,29 @@ class Trunk(nn.Module):
             tool: (N, 2) x and y of the tool in the base frame [m].
             pieces: (N * K, L) numbers of pieces, 0 for padding: K sentences about each picture, next to each other.
         """
-        asked = len(pieces) // max(len(state), 1)
+        count, slots = len(state), self.settings.slots
+        asked = len(pieces) // max(count, 1)
         tokens, padding, words = self.reader(pieces)
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
-        seek = self.seek(queries)
-        scale, shift = self.film(words)[..., None].chunk(2, dim=1)  # FiLM, Perez et al. 2018
+        seek = self.seek(queries).unflatten(0, (count, asked)).flatten(1, 2)
         state, tool = state.repeat_interleave(asked, dim=0), tool.repeat_interleave(asked, dim=0)
         memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
-            grid, view = (part.repeat_interleave(asked, dim=0) for part in eye(images[:, index]))
-            cells = F.relu(grid.flatten(2) * (1 + scale) + shift)
-            logits = seek @ cells / cells.shape[1] ** 0.5
+            cells, view = eye(images[:, index])
+            view = view.repeat_interleave(asked, dim=0)
+            logits = seek @ cells.transpose(1, 2) / cells.shape[2] ** 0.5
             share = logits.softmax(dim=-1)
-            places = share @ self.cells
+            found = share @ cells
+            places = share @ self.cells + self.refine(found).tanh() / GRID
+            logits, found, places = (
+                part.unflatten(1, (asked, slots)).flatten(0, 1) for part in (logits, found, places)
+            )
             waves = _waves(places)
             fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
             known = torch.cat([view, fixed.flatten(1), state], dim=1)
             corner, point = ground(known, places)
             where = torch.cat([waves, point / _REACH, (point - tool[:, None]) / _REACH], dim=-1)
-            found = torch.cat([share @ cells.transpose(1, 2), where], dim=-1)
-            memory += [self.sees(found) + queries, view[:, None]]
+            memory += [self.sees(torch.cat([found, where], dim=-1)) + queries, view[:, None]]
             maps.append(logits)
             corners.append(corner)
             looks.append(places)
