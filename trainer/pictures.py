@@ -32,7 +32,7 @@ ALONE = ("lifted", "open", "closed")
 KINDS = ("on", "in", "stack", "near", "pushed", *ALONE)
 _EACH = 4
 """Pictures of one arrangement of objects."""
-SENTENCES = 6
+SENTENCES = 8
 """Sentences about each picture."""
 _OWN, _SYNONYM = 0.25, 0.2
 """Shares of sentences that are a scene's own, and of other words for a thing."""

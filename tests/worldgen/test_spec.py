@@ -319,7 +319,8 @@ class TestLanguage:
         receiver = {"pushed": "region", "in": "container", "near": "other"}.get(kind, "support")
         pairs = [("red mug", "mug", "plate", "plate"), ("mug", "mug", "white plate", "plate")]
         pairs = [("red mug", "mug", "blue zone", "zone")] if kind == "pushed" else pairs
-        indirect = ("down there", "put $it in", "along the table")
+        turned = (", place", ", drop", ", put", ", stack", ", push", ", slide", "needs the")  # words in another order
+        indirect = ("down there", "put $it in", "along the table", *turned)
         for template in phrases.phrases().templates[kind]:
             for target, name, other, place in pairs:
                 goal = {"kind": "on" if kind == "stack" else kind, "target": name, receiver: place}
