@@ -65,7 +65,7 @@ class Pretrain:
     """Folder of the run; run again to go on."""
     pictures: int = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
-    steps: int = 8_000
+    steps: int = 12_000
     """Optimiser steps."""
     batch: int = 48
     """Pictures an optimiser step."""

@@ -18,6 +18,8 @@ _DARK = 0.05
 """Spread of a picture below which it counts as dark, and is not made brighter than so."""
 _COARSE = 4
 """Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
+_FAR = 1.5
+"""No place looked at lies farther along x or y [m]: at first the corners are anywhere, and so would be what they lead to."""
 _REACH = 0.1
 """Length that places on the table are counted in [m]."""
 _WAVES = 6
@@ -33,8 +35,8 @@ CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 """Places in a picture, as shares of its width and height, whose points on the table say how all of it is seen."""
 _TABLE = ((-0.05, -0.17), (-0.05, 0.17), (0.39, 0.11), (0.39, -0.11))
 """Where an arm's usual camera sees them: x and y in the base frame [m]."""
-_LEAST = 0.1
-"""Least depth of a place relative to that of the first corner: beyond lies the horizon."""
+_LEAST = 0.3
+"""Least divisor of a place on the table; that of the first corner is 1, and of the farthest in a picture of the table about .7."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class Ground(nn.Module):
         """Return the corners' points (N, 4, 2) and those of places (N, S, 2) in [0, 1] from what is known of the view (N, G) [m]."""
         corners = self.usual + _REACH * self.corners(known).unflatten(1, (4, 2))
         (low, _), (high, _) = CORNERS[:2]
-        return corners, spread(corners, (places - low) / (high - low))
+        return corners, spread(corners, (places - low) / (high - low)).clamp(-_FAR, _FAR)
 
 
 def spread(corners: Tensor, shares: Tensor) -> Tensor:
