@@ -87,7 +87,7 @@ def main() -> None:
         print(f"trainer: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("trainer: stopped. The same command goes on (evaluate: begins anew).", file=sys.stderr)
+        print("trainer: stopped. Run the same command again to go on; `evaluate` begins anew.", file=sys.stderr)
         sys.exit(1)
 
 
