@@ -25,7 +25,6 @@ from .lerobot import (
     AGAIN,
     BEGUN,
     INFO,
-    ORIGIN,
     STATE_KEY,
     VERSIONS,
     Array,
@@ -35,6 +34,7 @@ from .lerobot import (
     read_interface,
     read_json,
     read_table,
+    source_of,
 )
 from .records import ACTION, Demonstration, Interface
 
@@ -219,8 +219,7 @@ def _episodes_v3(root: Path, info: dict[str, Any]) -> list[_Episode]:
                     frame = round(row[f"videos/{key}/from_timestamp"] * info["fps"])
                     films[key] = (root / info["video_path"].format(video_key=key, **place), frame)
                 place = {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
-                source = {name: row[name] for name in ORIGIN if row.get(name) is not None}
-                source |= json.loads(row.get("source") or "{}")
+                source = source_of(row)
                 data = root / info["data_path"].format(**place)
                 episodes.append(_Episode(int(row["length"]), (row["tasks"] or [""])[0], source, data, films))
     return episodes

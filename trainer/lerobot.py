@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ CAMERA_KEY, STATE_KEY, ACTION_KEY = "observation.images.", "observation.state", 
 ORIGIN = {"scene": pa.string(), "seed": pa.int64(), "family": pa.string(), "domain": pa.string()}
 """Parts of `Demonstration.source` that have a column; the rest is JSON in the column `source`."""
 AGAIN = "Copy it again from where it came, or collect the demonstrations anew."
+
+
+def source_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `Demonstration.source` that an episode's row keeps; what it does not say is left out."""
+    found = {name: row[name] for name in ORIGIN if row.get(name) is not None}
+    return found | json.loads(row.get("source") or "{}")
 
 
 def place_of(index: int) -> dict[str, int]:

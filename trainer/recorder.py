@@ -46,6 +46,7 @@ from .lerobot import (
     read_json,
     read_table,
     rows_schema,
+    source_of,
     statistics_of,
 )
 from .records import ACTION, Demonstration, Interface
@@ -169,7 +170,7 @@ class Writer:
     def _count(self, rows: pa.Table) -> None:
         """Take note of a file that is on the disk."""
         self.episodes += rows.num_rows
-        self.last = {name: rows[name][-1].as_py() for name in ORIGIN} | json.loads(rows["source"][-1].as_py() or "{}")
+        self.last = source_of(rows.slice(rows.num_rows - 1).to_pylist()[0])
         self._frames += pc.sum(rows["length"]).as_py()
         self._files += 1
         for task in itertools.chain(*rows["tasks"].to_pylist()):
