@@ -7,6 +7,7 @@ step shorter. Physics is untouched: only geoms that nothing can touch are merged
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import mujoco
 import numpy as np
@@ -41,7 +42,7 @@ def merge_drawn(spec: mujoco.MjSpec) -> None:
         return
     _add_palette(spec, colours)
     for index, (body, geoms) in enumerate(groups):
-        parts = [_part(geom, (colours.index(_colour(spec, geom)) + 0.5) / len(colours)) for geom in geoms]
+        parts = [(*_part(geom), (colours.index(_colour(spec, geom)) + 0.5) / len(colours)) for geom in geoms]
         name = f"drawn/{index}"
         _add_mesh(spec, name, parts)
         for geom in geoms:
@@ -98,12 +99,20 @@ def _add_palette(spec: mujoco.MjSpec, colours: Sequence[tuple[float, ...]]) -> N
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "drawn"
 
 
-def _part(geom: mujoco.MjsGeom, u: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _part(geom: mujoco.MjsGeom) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a shape's corners, one for each corner of each triangle, and their normals, in the body's frame."""
-    size, kind, matrix = np.asarray(geom.size), geom.type, np.eye(4)
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, np.asarray(geom.quat) / np.linalg.norm(geom.quat))
-    matrix[:3, :3], matrix[:3, 3] = rotation.reshape(3, 3), geom.pos
+    return _shaped(geom.type, tuple(geom.size), tuple(rotation), tuple(geom.pos))
+
+
+@lru_cache(maxsize=4096)  # the arm's shapes are the same in every scene, and most of all
+def _shaped(
+    kind: mujoco.mjtGeom, half: tuple[float, ...], rotation: tuple[float, ...], place: tuple[float, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """See `_part`."""
+    size, matrix = np.array(half), np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = np.reshape(rotation, (3, 3)), place
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
         solid = trimesh.creation.box(2 * size)
     elif kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
@@ -114,7 +123,7 @@ def _part(geom: mujoco.MjsGeom, u: float) -> tuple[NDArray[np.float64], NDArray[
         solid = trimesh.creation.uv_sphere(1.0, count=[_SECTIONS // 2, _SECTIONS])
         solid.apply_scale(np.repeat(size[0], 3) if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size)
     solid.apply_transform(matrix)
-    return solid.triangles.reshape(-1, 3), _normals(solid), u
+    return solid.triangles.reshape(-1, 3), _normals(solid)
 
 
 def _normals(solid: trimesh.Trimesh) -> NDArray[np.float64]:
