@@ -41,7 +41,7 @@ _PIXEL = 1 / 96
 """Where the loss of a place in the picture does so, as a share of the picture."""
 _NAMED = 3.0
 """What a slot whose thing was named counts, against one whose place is always the arm's."""
-_FOUND = 8
+_FOUND = 10
 """So many of those beside its middle still count as looking at a thing."""
 _FLAT = -0.2
 """A ray that falls less steeply counts as falling so: its point on the table is too far off to matter."""
@@ -206,14 +206,15 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any])
     maps = -(truth * view.maps[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
     looks = _bent(view.places[:, 0, TAUGHT], torch.from_numpy(np.nan_to_num(pixels)), _PIXEL)
     points, answer = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3))), net.where(view)
-    shown = seen[:, :2].float()
-    where = (_bent(answer, points, _BEND) * shown).sum() / shown.sum().clamp_min(1)
+    off = (view.places[:, 0, TAUGHT] - torch.from_numpy(np.nan_to_num(pixels))).norm(dim=-1).detach() / _PIXEL
     weight = seen * torch.where(torch.arange(len(TAUGHT)) < 2, _NAMED, 1.0)
-    found, looked = ((part * weight).sum() / weight.sum().clamp_min(1) for part in (maps, looks))
+    near = weight * (off < _FOUND)  # what looks elsewhere has to pick another cell first
+    found, looked = (maps * weight).sum() / weight.sum().clamp_min(1), (looks * near).sum() / near.sum().clamp_min(1)
+    shown = near[:, :2]
+    where = (_bent(answer, points, _BEND) * shown).sum() / shown.sum().clamp_min(1)
     table = torch.from_numpy(on_table(data.camera[rows])).float().repeat_interleave(asked, dim=0)
     ground = _bent(view.corners[:, 0], table, _BEND).mean()
     error = (answer[:, 0] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
-    off = (view.places[:, 0, TAUGHT] - torch.from_numpy(pixels)).norm(dim=-1).detach() / _PIXEL
     parts = {
         "maps": float(found.detach()),
         "found": float((off[:, :2][seen[:, :2]] < _FOUND).float().mean()),

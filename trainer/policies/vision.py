@@ -1,7 +1,8 @@
 """The trunk: pictures, words and the arm's state → a few tokens that say where what was named is. Knows no actions, no losses.
 
-Pictures are seen without words, so that many sentences can be asked about one. Words form queries; each query looks at the whole picture through one attention map, and passes on what it sees there and where on the table that is. Tokens, not parameters,
-are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
+Pictures are seen without words, so that many sentences can be asked about one. Words form queries; each query picks a cell of the
+picture by one attention map over all of it, looks closely around that, and passes on what it sees there and where on the table that is.
+Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slots` of them, not pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from torch.nn import functional as F
 
 GRID = 16
 """Cells of an attention map along each side."""
+_FINE, _FINER = 32, 2
+"""Channels of the features to look closely with, and how many times finer their grid is."""
+_NEAR = 1.5
+"""How far around the middle of the cell that was picked is looked at, in cells. A mean over all of a map would lie between two candidates."""
 _DARK = 0.05
 """Spread of a picture below which it counts as dark, and is not made brighter than so."""
 _COARSE = 4
@@ -160,19 +165,20 @@ class _Residual(nn.Module):
 
 
 class Eye(nn.Module):
-    """A square picture → features of GRID x GRID cells, and one vector for where all of it was seen from. Knows no words."""
+    """A square picture → features, coarse and fine, and one vector for where all of it was seen from. Knows no words."""
 
     def __init__(self, size: int, settings: TrunkSettings) -> None:
         super().__init__()
-        if size % (2 * GRID):
-            raise ValueError(f"size {size} px must be a multiple of {2 * GRID}.")
-        step, channels = size // (2 * GRID), settings.channels
-        self.stem = nn.Conv2d(6, 32, step + 2, stride=step, padding=1)
-        self.down = nn.Conv2d(32, channels, 4, stride=2, padding=1)
+        if size % (_FINER * GRID):
+            raise ValueError(f"size {size} px must be a multiple of {_FINER * GRID}.")
+        step, channels = size // (_FINER * GRID), settings.channels
+        self.stem = nn.Conv2d(6, _FINE, step + 2, stride=step, padding=1)
+        self.down = nn.Conv2d(_FINE, channels, _FINER + 2, stride=_FINER, padding=1)
         self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
         dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
         self.blocks = nn.ModuleList([_Residual(channels, dilation) for dilation in dilations])
         self.norm = nn.GroupNorm(8, channels)
+        self.back, self.sharpen = nn.Conv2d(channels, _FINE, 1), nn.Conv2d(_FINE, _FINE, 3, padding=1)
         self.tell = nn.Sequential(
             nn.Linear(channels, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width)
         )
@@ -180,17 +186,20 @@ class Eye(nn.Module):
             nn.Linear(channels * _COARSE**2, settings.width), nn.GELU(), nn.Linear(settings.width, settings.width)
         )
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (N, GRID * GRID, W) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features (N, GRID², W), fine ones (N, (FINER * GRID)², FINE) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
         mean, spread = image.mean(dim=(2, 3), keepdim=True), image.std(dim=(2, 3), correction=0, keepdim=True)
         both = torch.cat(
             [image, (image - mean) / (spread + _DARK)], dim=1
         )  # coloured, dim light leaves the second half as it is
-        grid = self.down(F.relu(self.stem(both.contiguous(memory_format=torch.channels_last)))) + self.place
+        fine = F.relu(self.stem(both.contiguous(memory_format=torch.channels_last)))
+        grid = self.down(fine) + self.place
         for block in self.blocks:
             grid = block(grid)
         grid = F.relu(self.norm(grid))
-        return self.tell(grid.flatten(2).transpose(1, 2)), self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
+        fine = self.sharpen(F.relu(fine + F.interpolate(self.back(grid), scale_factor=_FINER)))
+        cells, fine = (features.flatten(2).transpose(1, 2) for features in (grid, fine))
+        return self.tell(cells), fine, self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
 
 
 class Ground(nn.Module):
@@ -256,9 +265,7 @@ class Trunk(nn.Module):
         self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
-        self.seek, self.refine = nn.Linear(width, width), nn.Linear(width, 2)
-        nn.init.zeros_(self.refine.weight)
-        nn.init.zeros_(self.refine.bias)
+        self.seek, self.peer = nn.Linear(width, width), nn.Linear(width, _FINE)
         known = width + len(_FIXED) * (2 + 4 * _WAVES) + state
         self.grounds = nn.ModuleList([Ground(known, 2 * width) for _ in range(cameras)])
         told = width + 4 * _WAVES + 4
@@ -268,10 +275,14 @@ class Trunk(nn.Module):
         self.kinds = nn.Parameter(0.02 * torch.randn(cameras * (settings.slots + 1) + 2, width))
         self.layers = nn.ModuleList([Block(width, settings.heads) for _ in range(settings.layers)])
         self.norm = nn.LayerNorm(width)
-        axis = (torch.arange(GRID) + 0.5) / GRID
-        y, x = torch.meshgrid(axis, axis, indexing="ij")
-        self.register_buffer("cells", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
+        coarse, fine = _cells(GRID), _cells(_FINER * GRID)
+        for name, cells in (("around", coarse), ("close", fine)):
+            off = (coarse[:, None] - cells).abs().amax(dim=-1)
+            self.register_buffer(name, off < _NEAR / GRID, persistent=False)
+        self.register_buffer("cells", fine, persistent=False)
         self.cells: Tensor
+        self.around: Tensor
+        self.close: Tensor
 
     def forward(self, images: Tensor, state: Tensor, tool: Tensor, pieces: Tensor) -> Seen:
         """Look at pictures and read.
@@ -286,16 +297,17 @@ class Trunk(nn.Module):
         asked = len(pieces) // max(count, 1)
         tokens, padding, words = self.reader(pieces)
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
-        seek = self.seek(queries).unflatten(0, (count, asked)).flatten(1, 2)
+        seek, peer = (ask(queries).unflatten(0, (count, asked)).flatten(1, 2) for ask in (self.seek, self.peer))
         state, tool = state.repeat_interleave(asked, dim=0), tool.repeat_interleave(asked, dim=0)
         memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
-            cells, view = eye(images[:, index])
+            cells, fine, view = eye(images[:, index])
             view = view.repeat_interleave(asked, dim=0)
             logits = seek @ cells.transpose(1, 2) / cells.shape[2] ** 0.5
-            share = logits.softmax(dim=-1)
-            found = share @ cells
-            places = share @ self.cells + self.refine(found).tanh() / GRID
+            picked = logits.argmax(dim=-1)
+            found = logits.masked_fill(~self.around[picked], -torch.inf).softmax(dim=-1) @ cells
+            closely = peer @ fine.transpose(1, 2) / _FINE**0.5
+            places = closely.masked_fill(~self.close[picked], -torch.inf).softmax(dim=-1) @ self.cells
             logits, found, places = (
                 part.unflatten(1, (asked, slots)).flatten(0, 1) for part in (logits, found, places)
             )
@@ -314,6 +326,13 @@ class Trunk(nn.Module):
         for layer in self.layers:
             seen = layer(seen)
         return Seen(self.norm(seen), *(torch.stack(parts, dim=1) for parts in (maps, corners, looks, points)))
+
+
+def _cells(count: int) -> Tensor:
+    """Return the middles (count², 2) of the cells of a picture, x and y, row by row, as shares of its width and height."""
+    axis = (torch.arange(count) + 0.5) / count
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
 def _waves(places: Tensor) -> Tensor:
