@@ -17,7 +17,7 @@ LAYERS: tuple[str, ...] = (
     "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich footprint kinematics robot_import",
     "assets panorama mjcf",
     "library safety camera sim.vetting",
-    "sim.control sim.domains sim.lean sim.truth sim.rewards sim.stage sim.world sim.grasps sim.motions sim.pushes sim.places sim.handles sim.expert sim.sight",
+    "sim.control sim.domains sim.lean sim.optics sim.truth sim.rewards sim.stage sim.world sim.grasps sim.motions sim.pushes sim.places sim.handles sim.expert sim.sight",
     "certificate checks render gallery card viewer export urdf schemas importing play",
     "sim.board sim.worker sim.processes sim.front sim.worlds sim.gym sim.envhub",
     "build",

@@ -19,14 +19,14 @@ LAYERS: tuple[str, ...] = (
     "metrics lerobot checkpoint play pictures sets",
     "robomimic",
     "dataset policies.text policies.vision",
-    "recorder policies.base",
+    "recorder policies.base sight",
     "policies.flow policies.token policies.store report report_page fit",
     "pretrain demos sft",
     "evaluate",
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate"}
+WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight"}
 """May import torch, beside all of `policies`."""
 LIGHT = ("cli", "config", "records", "metrics", "dataset", "recorder", "demos", "pictures", "play", "report", "sets")
 """Work where torch is not installed."""

@@ -65,7 +65,7 @@ class Pretrain:
     """Folder of the run; run again to go on."""
     pictures: int = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
-    steps: int = 12_000
+    steps: int = 8_000
     """Optimiser steps."""
     batch: int = 48
     """Pictures an optimiser step."""
@@ -139,6 +139,8 @@ class Sft:
     """Of AdamW."""
     ema: float = 0.999
     """Decay of the running mean of the weights, which is what is saved."""
+    sight: float = 0.3
+    """Weight of the loss of sight, on data of a simulator, which says what is to be seen; 0 for none."""
     shift: int = 4
     """Largest shift of a picture [px]."""
     colour: float = 0.2

@@ -25,6 +25,7 @@ from .lerobot import (
     AGAIN,
     BEGUN,
     INFO,
+    PRIVILEGED_KEY,
     STATE_KEY,
     VERSIONS,
     Array,
@@ -62,6 +63,8 @@ class Dataset:
     """(E,) True where the dataset does not say."""
     sources: list[dict[str, Any]]
     """(E,) See `Demonstration.source`; empty where the dataset does not say."""
+    privileged: NDArray[np.float32] | None = None
+    """(F, P) See `Demonstration.privileged`; None where the dataset does not say."""
 
     @property
     def episodes(self) -> int:
@@ -168,8 +171,8 @@ def _dataset(
     instructions: list[str],
     sources: list[dict[str, Any]],
 ) -> Dataset:
-    """Put a dataset together; `numbers` has state, action, perturbed and success, a row a frame."""
-    for name in ("state", "action"):
+    """Put a dataset together; `numbers` has state, action, perturbed, success, and perhaps privileged, a row a frame."""
+    for name in (name for name in ("state", "action", "privileged") if name in numbers):
         if len(bad := np.flatnonzero(~np.isfinite(numbers[name]).all(1))):
             episode = int(np.searchsorted(starts, bad[0], "right")) - 1
             raise DatasetError(
@@ -187,6 +190,7 @@ def _dataset(
         instructions=instructions,
         success=np.logical_or.reduceat(numbers["success"], starts[:-1]),
         sources=sources,
+        privileged=numbers.get("privileged"),
     )
 
 
@@ -256,7 +260,7 @@ def _require_counts(root: Path, info: dict[str, Any], episodes: list[_Episode]) 
 def _frames(file: Path, pictures: dict[str, str], first: int, lengths: list[int]) -> pa.Table:
     """Read a data file and require that it holds these episodes, all of them and no other."""
     columns = [STATE_KEY, ACTION_KEY, "episode_index", *(key for key in pictures if pictures[key] == "image")]
-    table = read_table(file, columns, optional=("perturbed", "next.success"))
+    table = read_table(file, columns, optional=("perturbed", "next.success", PRIVILEGED_KEY))
     wanted = np.repeat(np.arange(first, first + len(lengths)), lengths)
     if not np.array_equal(table["episode_index"].to_numpy(), wanted):
         raise DatasetError(
@@ -267,7 +271,7 @@ def _frames(file: Path, pictures: dict[str, str], first: int, lengths: list[int]
 
 
 def _numbers(file: Path, table: pa.Table, interface: Interface) -> dict[str, Array]:
-    """Return state (F, S), action (F, 7), perturbed (F,) and success (F,) of the rows of a file."""
+    """Return state (F, S), action (F, 7), perturbed (F,), success (F,), and privileged (F, P) where it has that, of a file's rows."""
     numbers = {}
     for name, key, width in (("state", STATE_KEY, len(interface.state)), ("action", ACTION_KEY, ACTION)):
         with parsing(file):
@@ -277,6 +281,9 @@ def _numbers(file: Path, table: pa.Table, interface: Interface) -> dict[str, Arr
     for name, key, default in (("perturbed", "perturbed", False), ("success", "next.success", True)):
         has = key in table.column_names
         numbers[name] = matrix_of(table[key])[:, 0].astype(bool) if has else np.full(table.num_rows, default)
+    if PRIVILEGED_KEY in table.column_names:
+        with parsing(file):
+            numbers["privileged"] = matrix_of(table[PRIVILEGED_KEY]).astype(np.float32)
     return numbers
 
 

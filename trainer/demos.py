@@ -16,6 +16,7 @@ from worldgen import robots
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.stage import Settings, View
+from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 
 from .config import Demos
@@ -50,7 +51,7 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size, config.cameras)
     families, tried = {scene.name: scene.record.family for scene in scenes}, 0
-    with Writer(config.out, interface, per_file=_PER_FILE) as writer:
+    with Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
         count, first = writer.episodes, _resumed(writer, sorted(families), config)
         starts = _starts(sorted(families), config, first) if count < config.episodes else []
         with contextlib.closing(_shown(library, interface, families, starts, config)) as shown:
@@ -107,7 +108,7 @@ def _shown(
     if not starts:
         return
     views = tuple(View(camera, config.size, config.size) for camera in interface.cameras)
-    settings = Settings(domains.load(config.domain), views=views, chunk=1)
+    settings = Settings(domains.load(config.domain), views=views, privileged=True, chunk=1)
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers, trusted=True) as worlds:
         pushes = _Pushes(worlds, config.disturb)
         for course in in_order(play(pushes, worlds, starts)):
@@ -193,4 +194,5 @@ def _demonstration(course: Course, pushes: _Pushes, family: str, config: Demos) 
             "domain": config.domain,
             "disturb": config.disturb,
         },
+        privileged=np.stack([moment.privileged for moment in moments if moment.privileged is not None]),
     )

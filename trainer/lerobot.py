@@ -28,6 +28,8 @@ ROWS = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 CHUNK = 1000
 """Files of a folder."""
 CAMERA_KEY, STATE_KEY, ACTION_KEY = "observation.images.", "observation.state", "action"
+PRIVILEGED_KEY = "privileged"
+"""No `observation.environment_state`: LeRobot's policies would look at that."""
 ORIGIN = {"scene": pa.string(), "seed": pa.int64(), "family": pa.string(), "domain": pa.string()}
 """Parts of `Demonstration.source` that have a column; the rest is JSON in the column `source`."""
 AGAIN = "Copy it again from where it came, or collect the demonstrations anew."
@@ -55,8 +57,8 @@ def camera_of(key: str) -> str:
     return key.removeprefix(prefix).replace(".", "/")
 
 
-def features_of(interface: Interface) -> dict[str, dict[str, Any]]:
-    """Return LeRobot's description of every column.
+def features_of(interface: Interface, privileged: int = 0) -> dict[str, dict[str, Any]]:
+    """Return LeRobot's description of every column; `privileged` numbers of a frame are what only a simulator knows.
 
     Raises:
         DatasetError: When a camera's name could not be read back, or an action is not of 7 numbers.
@@ -74,6 +76,7 @@ def features_of(interface: Interface) -> dict[str, dict[str, Any]]:
         **{key_of(camera): picture for camera in interface.cameras},
         STATE_KEY: feature("float32", (len(interface.state),), interface.state),
         ACTION_KEY: feature("float32", (len(interface.action),), interface.action),
+        **({PRIVILEGED_KEY: feature("float32", (privileged,))} if privileged else {}),
         **dict.fromkeys(("perturbed", "next.done", "next.success"), feature("bool")),
         **dict.fromkeys(("next.reward", "timestamp"), feature("float32")),
         **dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), feature("int64")),

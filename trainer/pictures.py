@@ -36,7 +36,6 @@ SENTENCES = 8
 """Sentences about each picture."""
 _OWN, _SYNONYM = 0.25, 0.2
 """Shares of sentences that are a scene's own, and of other words for a thing."""
-_FAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,8 @@ class Pictures:
     """(N, K)"""
     points: NDArray[np.float32]
     """(N, K, 2, 3) what is named first and second, in the base frame [m]; NaN where no second one is named."""
-    pixels: NDArray[np.float32]
-    """(N, K, 2, 2) where they are in the first picture: shares of width and height."""
-    tool: NDArray[np.float32]
-    """(N, 2) where the tool is in the first picture."""
     camera: NDArray[np.float32]
-    """(N, CAMERA) where the first picture was taken from; see `worldgen.sim.sight.Sight.camera`."""
+    """(N, CAMERA) where the first picture was taken from; see `worldgen.sim.optics`."""
     rivals: NDArray[np.float32]
     """(N, K, 3) the nearest other object of the same category as what is named first [m]; NaN where there is none."""
 
@@ -197,19 +192,16 @@ def _scene(folder: Path, job: Job, number: int) -> Pictures:
 
 def _row(spec: SceneSpec, sight: Sight, rng: np.random.Generator, held_out: bool) -> tuple[NDArray[np.generic], ...]:
     """Return one row of each array of `Pictures`."""
-    sentences, points, pixels, rivals = [], [], [], []
+    sentences, points, rivals = [], [], []
     for _ in range(SENTENCES):
         sentence, names = _sentence(spec, rng, held_out)
         nothing = np.full(3, np.nan)
         points.append([sight.points.get(name, nothing) for name in names])
-        pixels.append([sight.pixels.get(name, nothing[:2]) for name in names])
         sentences.append(sentence)
         rivals.append(_rival(spec, sight, names[0]))
     image = np.stack(list(sight.observation.images.values()))
-    near: NDArray[np.float64] = np.clip(np.array(pixels), -_FAR, _FAR)
     return (
-        image, sight.observation.state, np.array(sentences, "U160"), np.array(points, np.float32), near.astype(np.float32),
-        np.clip(sight.tool, -_FAR, _FAR).astype(np.float32),
+        image, sight.observation.state, np.array(sentences, "U160"), np.array(points, np.float32),
         sight.camera.astype(np.float32), np.array(rivals, np.float32),
     )  # fmt: skip
 

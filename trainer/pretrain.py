@@ -1,8 +1,4 @@
-"""Pre-training: a trunk learns to see and read from labelled pictures of generated scenes. Knows no actions.
-
-Losses: each taught slot's attention map against a Gaussian around the true pixel (cross-entropy), and the read-out positions against the
-true ones (Huber), and which part of the table the picture shows. Labels come from the simulator and are exact.
-"""
+"""Pre-training: a trunk learns to see and read from labelled pictures of generated scenes. Knows no actions."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from worldgen.library import Scene, SceneLibrary
 
@@ -28,23 +23,9 @@ from .fit import Plan, claim, fit
 from .pictures import SENTENCES, Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
-from .policies.vision import CORNERS, GRID, MARKS, TAUGHT
 from .records import Interface, require_size
+from .sight import Labels, in_sight, sight_loss
 
-_BLOB = 0.7
-"""Standard deviation of the true map [cells]."""
-_MAPS, _PIXELS, _WHERE, _GROUND = 0.6, 0.05, 0.1, 0.1
-"""Weights of the losses: a map's is in nats, of which two are there to stay; others in units of where they turn straight."""
-_BEND = 0.01
-"""Where the loss of a position turns from square to straight [m]."""
-_PIXEL = 1 / 96
-"""Where the loss of a place in the picture does so, as a share of the picture."""
-_NAMED = 3.0
-"""What a slot whose thing was named counts, against one whose place is always the arm's."""
-_FOUND = 10
-"""So many of those beside its middle still count as looking at a thing."""
-_FLAT = -0.2
-"""A ray that falls less steeply counts as falling so: its point on the table is too far off to matter."""
 _EMA = 0.999
 """Decay of the running mean of the weights."""
 
@@ -136,11 +117,13 @@ def measure(net: Sighted, data: Pictures) -> Figures:
             also.append(data.points[rows, 0, 1])
         net.train()
     answer, truth = np.concatenate(said), np.concatenate(true)
-    shown = _in_sight(data.pixels[:, 0, 0])
+    labels = Labels(data.points[:, 0], data.state[:, :3], data.camera)
+    places = in_sight(labels.places())
+    shown = places[:, 0]
     error = np.linalg.norm(answer - truth, axis=1)[shown]
     rival = shown & np.isfinite(data.rivals[:, 0]).all(axis=1)
     right = np.linalg.norm(answer - truth, axis=1) < np.linalg.norm(answer - data.rivals[:, 0], axis=1)
-    others = np.linalg.norm(np.concatenate(second) - np.concatenate(also), axis=1)[_in_sight(data.pixels[:, 0, 1])]
+    others = np.linalg.norm(np.concatenate(second) - np.concatenate(also), axis=1)[places[:, 1]]
     return Figures(
         median_mm=1e3 * float(np.median(error)),
         within_15_mm=float((error < 0.015).mean()),
@@ -197,74 +180,13 @@ def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any
 
 def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of pictures `rows` (N,) and sentences `which` (N, K) of each, and its parts."""
-    inputs, asked, pick = _inputs(net, data, rows, which), which.shape[1], (rows[:, None], which)
-    view = net.remember(inputs)
-    arm = np.concatenate([data.tool[rows, None], marked(data.camera[rows])], axis=1).repeat(asked, axis=0)
-    pixels = np.concatenate([data.pixels[pick].reshape(-1, 2, 2), arm], axis=1)
-    seen = torch.from_numpy(_in_sight(pixels))
-    truth = _blobs(torch.from_numpy(np.nan_to_num(pixels)))
-    maps = -(truth * view.maps[:, 0, TAUGHT].log_softmax(dim=-1)).sum(dim=-1)
-    looks = _bent(view.places[:, 0, TAUGHT], torch.from_numpy(np.nan_to_num(pixels)), _PIXEL)
-    points, answer = torch.from_numpy(np.nan_to_num(data.points[pick].reshape(-1, 2, 3))), net.where(view)
-    off = (view.places[:, 0, TAUGHT] - torch.from_numpy(np.nan_to_num(pixels))).norm(dim=-1).detach() / _PIXEL
-    weight = seen * torch.where(torch.arange(len(TAUGHT)) < 2, _NAMED, 1.0)
-    near = weight * (off < _FOUND)  # what looks elsewhere has to pick another cell first
-    found, looked = (maps * weight).sum() / weight.sum().clamp_min(1), (looks * near).sum() / near.sum().clamp_min(1)
-    shown = near[:, :2]
-    where = (_bent(answer, points, _BEND) * shown).sum() / shown.sum().clamp_min(1)
-    table = torch.from_numpy(on_table(data.camera[rows])).float().repeat_interleave(asked, dim=0)
-    ground = _bent(view.corners[:, 0], table, _BEND).mean()
-    error = (answer[:, 0] - points[:, 0]).norm(dim=-1)[seen[:, 0]].detach()
-    parts = {
-        "maps": float(found.detach()),
-        "found": float((off[:, :2][seen[:, :2]] < _FOUND).float().mean()),
-        "arm px": float(off[:, 2:][seen[:, 2:]].median()),
-        "where": float(where.detach()),
-        "median mm": 1e3 * float(error.median()),
-        "within 15 mm": float((error < 0.015).float().mean()),
-        "ground mm": 1e3 * float((view.corners[:, 0] - table).norm(dim=-1).detach().median()),
-    }
-    return _MAPS * found + _PIXELS * looked + _WHERE * where + _GROUND * ground, parts
-
-
-def _bent(answer: Tensor, truth: Tensor, bend: float) -> Tensor:
-    """Return the Huber loss of places, a mean over their coordinates, in units of where it turns straight."""
-    return F.huber_loss(answer / bend, truth / bend, reduction="none").mean(dim=-1)
-
-
-def marked(camera: NDArray[Any]) -> NDArray[np.float32]:
-    """Return where cameras (N, CAMERA) see `MARKS`: (N, 4, 2), shares of a square picture's width and height."""
-    eye, right, up = camera[:, None, :3], camera[:, 3:6], camera[:, 6:9]
-    away = np.array(MARKS) - eye
-    x, y, z = (np.einsum("nmi,ni->nm", away, axis) for axis in (right, up, np.cross(up, right)))
-    scale = 2 * np.tan(camera[:, 9:] / 2) * np.maximum(z, 1e-6)
-    return np.stack([0.5 + x / scale, 0.5 - y / scale], axis=-1).astype(np.float32)
-
-
-def on_table(camera: NDArray[Any]) -> NDArray[np.float64]:
-    """Return where cameras (N, CAMERA) see `CORNERS` on the table's plane: (N, 4, 2) in the base frame [m]."""
-    eye, right, up, half = (
-        camera[:, None, :3],
-        camera[:, None, 3:6],
-        camera[:, None, 6:9],
-        np.tan(camera[:, None, 9:] / 2),
+    view, asked = net.remember(_inputs(net, data, rows, which)), which.shape[1]
+    labels = Labels(
+        data.points[rows[:, None], which].reshape(-1, 2, 3),
+        data.state[rows, :3].repeat(asked, axis=0),
+        data.camera[rows].repeat(asked, axis=0),
     )
-    u, v = np.array(CORNERS).T[..., None]
-    ray = np.cross(up, right) + half * ((2 * u - 1) * right + (1 - 2 * v) * up)
-    found: NDArray[np.float64] = (eye - eye[..., 2:] / np.minimum(ray[..., 2:], _FLAT) * ray)[..., :2]
-    return found
-
-
-def _in_sight(pixels: NDArray[Any]) -> NDArray[Any]:
-    return np.isfinite(pixels).all(axis=-1) & (np.abs(np.nan_to_num(pixels) - 0.5) < 0.5).all(axis=-1)
-
-
-def _blobs(pixels: Tensor) -> Tensor:
-    """Return a Gaussian over the cells around each pixel, (…, GRID * GRID), that sums to 1."""
-    axis = (torch.arange(GRID) + 0.5) / GRID
-    x, y = (torch.exp(-0.5 * ((pixels[..., i, None] - axis) * GRID / _BLOB) ** 2) for i in (0, 1))
-    blob = (y[..., :, None] * x[..., None, :]).flatten(-2)
-    return blob / blob.sum(dim=-1, keepdim=True).clamp_min(1e-9)
+    return sight_loss(view, net.where(view), labels)
 
 
 def told(found: Figures) -> str:

@@ -30,6 +30,7 @@ from .lerobot import (
     DATA,
     INFO,
     ORIGIN,
+    PRIVILEGED_KEY,
     ROWS,
     STATE_KEY,
     STATS,
@@ -60,11 +61,17 @@ class Writer:
     that was resumed is the same as one written in one go. All statistics are exact: those of numbers are taken from the files
     at the end, those of pictures from 256-level histograms that are kept with the rows. One Writer at a time to a folder.
 
+    Args:
+        root: Folder of the dataset.
+        interface: What is recorded.
+        per_file: Episodes a file.
+        privileged: Numbers of a frame that only a simulator knows; 0 for none.
+
     Raises:
         DatasetError: When the folder holds a finished dataset, one of another interface, or something else.
     """
 
-    def __init__(self, root: Path, interface: Interface, per_file: int = 100) -> None:
+    def __init__(self, root: Path, interface: Interface, per_file: int = 100, privileged: int = 0) -> None:
         if per_file < 1:
             raise DatasetError(f"{per_file} episodes a file make no sense: 1 or more are allowed. Leave it at 100.")
         self.root, self.interface, self.per_file = root, interface, per_file
@@ -72,7 +79,7 @@ class Writer:
         """Episodes that are safely on the disk; go on from this one."""
         self.last: dict[str, Any] = {}
         """Source of the last of them; see `Demonstration.source`."""
-        self._features = features_of(interface)
+        self._privileged, self._features = privileged, features_of(interface, privileged)
         self._frames = self._files = 0
         self._tasks: dict[str, int] = {}
         self._histograms: dict[str, Array] = {}
@@ -98,7 +105,7 @@ class Writer:
         """
         self._require_open()
         number = self.episodes + len(self._pending)
-        _require_demonstration(demonstration, self.interface, f"Episode {number} for '{self.root}'")
+        _require_demonstration(demonstration, self.interface, self._privileged, f"Episode {number} for '{self.root}'")
         try:
             self._pending.append(self._episode(demonstration, number))
         except (pa.ArrowException, OverflowError) as error:
@@ -138,13 +145,20 @@ class Writer:
             raise DatasetError(f"'{root}' is a finished dataset. Choose another folder, or delete this one.")
         if (root / BEGUN).exists():
             with parsing(root / BEGUN):
-                begun = Interface.parse(read_json(root / BEGUN))
-            require_fits(begun, self.interface, root)
+                begun = dict(read_json(root / BEGUN))
+                privileged, found = int(begun.pop("privileged", 0)), Interface.parse(begun)
+            require_fits(found, self.interface, root)
+            if privileged != self._privileged:
+                raise DatasetError(
+                    f"'{root}' was begun with {privileged} privileged numbers a frame, not {self._privileged}. "
+                    "Choose another folder, or delete this one."
+                )
         elif any(path.is_file() and path.suffix != ".tmp" for path in root.rglob("*")):
             raise DatasetError(f"'{root}' holds something else than a dataset. Choose an empty or a new folder.")
         else:
             (root / BEGUN).parent.mkdir(parents=True, exist_ok=True)
-            store.write_file(root / BEGUN, json.dumps(asdict(self.interface), indent=2))
+            begun = asdict(self.interface) | {"privileged": self._privileged}
+            store.write_file(root / BEGUN, json.dumps(begun, indent=2))
         while (rows := self._whole()) is not None:
             self._count(rows)
         self._sweep()
@@ -285,6 +299,7 @@ def _columns(
         },
         STATE_KEY: demonstration.state.astype(np.float32),
         ACTION_KEY: demonstration.action.astype(np.float32),
+        **({} if demonstration.privileged is None else {PRIVILEGED_KEY: demonstration.privileged.astype(np.float32)}),
         "perturbed": demonstration.perturbed.astype(bool),
         "next.done": done,
         "next.success": won,
@@ -317,10 +332,11 @@ def _tasks_table(tasks: list[str]) -> pa.Table:
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
-def _require_demonstration(demonstration: Demonstration, interface: Interface, what: str) -> None:
+def _require_demonstration(demonstration: Demonstration, interface: Interface, privileged: int, what: str) -> None:
     steps, size = len(demonstration.state), interface.size
     if not steps:
         raise DatasetError(f"{what} has no step. Leave it out.")
+    told = np.zeros((steps, 0)) if demonstration.privileged is None else demonstration.privileged
     if sorted(demonstration.images) != sorted(interface.cameras):
         has = ", ".join(sorted(demonstration.images)) or "none"
         raise DatasetError(f"{what} has the cameras {has}; wanted are {', '.join(sorted(interface.cameras))}.")
@@ -329,6 +345,7 @@ def _require_demonstration(demonstration: Demonstration, interface: Interface, w
         "state": (demonstration.state, (steps, len(interface.state))),
         "action": (demonstration.action, (steps, ACTION)),
         "perturbed": (demonstration.perturbed, (steps,)),
+        "privileged": (told, (steps, privileged)),
     }
     for name, (array, shape) in arrays.items():
         if array.shape != shape:
@@ -336,6 +353,6 @@ def _require_demonstration(demonstration: Demonstration, interface: Interface, w
     for name, images in demonstration.images.items():
         if images.dtype != np.uint8:
             raise DatasetError(f"{what}: pictures of '{name}' are {images.dtype}; wanted is uint8.")
-    for name, array in (("state", demonstration.state), ("action", demonstration.action)):
+    for name, array in (("state", demonstration.state), ("action", demonstration.action), ("privileged", told)):
         if len(bad := np.flatnonzero(~np.isfinite(array).all(1))):
             raise DatasetError(f"{what}: {name} of step {bad[0]} is not finite. Leave the episode out.")

@@ -83,6 +83,8 @@ class Demonstration:
     success: bool
     source: dict[str, Any] = field(default_factory=dict)
     """Where it comes from: scene, seed, family, domain."""
+    privileged: NDArray[np.float32] | None = None
+    """(T, P) what only a simulator knows, before the action; see `worldgen.sim.truth.Truth.vector`."""
 
 
 @dataclass(frozen=True)

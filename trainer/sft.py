@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from worldgen.sim.truth import PRIVILEGED
+
 from .config import Sft
 from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
@@ -20,6 +22,7 @@ from .fit import Plan, claim, fit
 from .policies.base import Batch, Inputs, Sighted, as_pictures
 from .policies.store import folder_of, load_policy, new_policy, save_policy
 from .records import require_size
+from .sight import Labels, sight_loss
 
 _FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
@@ -104,11 +107,18 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
 
 def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train and return the running mean of the weights."""
-    sentences = _sentences(windows.data, config)
+    sentences, labels = _sentences(windows.data, config), _labels(windows, config)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        return policy.imitation_loss(_batch(policy, windows, sentences, config, rng), rng), {}
+        rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
+        batch, moved = _batch(policy, windows, rows, sentences, config, rng)
+        seen = policy.remember(batch.inputs)
+        imitation = policy.imitation_loss(batch, rng, seen)
+        if labels is None:
+            return imitation, {}
+        sight, parts = sight_loss(seen, policy.where(seen), labels(rows), moved)
+        return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **parts}
 
     trunk = list(policy.trunk.parameters())
     known = {id(value) for value in trunk}
@@ -118,35 +128,57 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
     return fit(policy, [trunk, rest], loss, plan, config.out, tell)
 
 
-def _batch(policy: Sighted, windows: Windows, sentences: list[str], config: Sft, rng: torch.Generator) -> Batch:
+def _labels(windows: Windows, config: Sft) -> Callable[[NDArray[np.int64]], Labels] | None:
+    """Return what says of windows what is to be seen there; None where nothing does, or nothing is to be made of it."""
     data = windows.data
-    rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
+    if data.privileged is None or data.privileged.shape[1] != PRIVILEGED or not config.sight:
+        return None
+    if config.shuffle_instructions:  # what a sentence names would be elsewhere
+        return None
+    told = data.privileged
+    return lambda rows: Labels.of(told[windows.frames[rows]], data.state[windows.frames[rows]])
+
+
+def _batch(
+    policy: Sighted,
+    windows: Windows,
+    rows: NDArray[np.int64],
+    sentences: list[str],
+    config: Sft,
+    rng: torch.Generator,
+) -> tuple[Batch, NDArray[np.float64]]:
+    """Return windows as a policy learns from them, and how far their pictures were moved (N, 2), as shares of them."""
+    data = windows.data
     frames = windows.frames[rows]
-    images = np.stack([data.images[camera][frames] for camera in policy.interface.cameras], axis=1)
+    pictures = np.stack([data.images[camera][frames] for camera in policy.interface.cameras], axis=1)
     actions, valid = windows.actions(rows)
+    images, moved = augment(as_pictures(pictures), config.shift, config.colour, rng)
     inputs = Inputs(
-        augment(as_pictures(images), config.shift, config.colour, rng),
+        images,
         torch.from_numpy(data.state[frames]),
         torch.from_numpy(policy.words([sentences[episode] for episode in data.episode[frames]])),
     )
-    return Batch(inputs, torch.from_numpy(actions), torch.from_numpy(valid))
+    return Batch(inputs, torch.from_numpy(actions), torch.from_numpy(valid)), moved / images.shape[-1]
 
 
-def augment(images: Tensor, shift: int, colour: float, rng: torch.Generator) -> Tensor:
+def augment(images: Tensor, shift: int, colour: float, rng: torch.Generator) -> tuple[Tensor, NDArray[np.int64]]:
     """Return pictures (N, V, 3, S, S) in [-1, 1] moved by up to `shift` pixels and with other brightness, contrast and colours.
 
-    Each is moved and coloured by its own numbers, all cameras of one observation alike.
+    Each is moved and coloured by its own numbers, all cameras of one observation alike. Also returns how far what it shows was moved,
+    (N, 2) to the right and down [px].
     """
     count, _, _, size, _ = images.shape
+    moves = torch.zeros(count, 2, dtype=torch.int64)
     if colour:
         gain = 1 + colour * (2 * torch.rand(count, 1, 3, 1, 1, generator=rng) - 1)
         offset = colour * (2 * torch.rand(count, 1, 1, 1, 1, generator=rng) - 1)
         images = (images * gain + offset).clamp_(-1, 1)
     if shift:
-        moves = torch.randint(2 * shift + 1, (count, 2), generator=rng).tolist()
+        moves = torch.randint(-shift, shift + 1, (count, 2), generator=rng)
         wide = F.pad(images.flatten(1, 2), (shift,) * 4, mode="replicate").unflatten(1, images.shape[1:3])
-        images = torch.stack([one[..., y : y + size, x : x + size] for one, (x, y) in zip(wide, moves, strict=True)])
-    return images
+        cuts = zip(wide, (shift - moves).tolist(), strict=True)
+        images = torch.stack([one[..., y : y + size, x : x + size] for one, (x, y) in cuts])
+    return images, moves.numpy()
 
 
 def _sentences(data: Dataset, config: Sft) -> list[str]:

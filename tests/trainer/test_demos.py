@@ -21,8 +21,10 @@ from trainer.errors import DatasetError, RunError
 from trainer.play import Course
 from trainer.recorder import Writer
 from trainer.records import Demonstration
+from trainer.sight import Labels, in_sight
 from worldgen.errors import LibraryError
 from worldgen.library import SceneLibrary
+from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import Observations, Start
 
 from .handmade import files
@@ -157,6 +159,12 @@ class TestRun:
             assert np.corrcoef(moved.ravel(), asked.ravel())[0, 1] > 0.7
             pictures = data.images["policy"][start:end].astype(int)
             assert (np.abs(np.diff(pictures, axis=0)).sum(axis=(1, 2, 3)) > 0).mean() > 0.8
+
+    def test_what_the_simulator_knows_is_in_them(self, data: Dataset) -> None:
+        assert data.privileged is not None
+        assert data.privileged.shape == (len(data.state), PRIVILEGED)
+        assert data.privileged[:, :3] == pytest.approx(data.state[:, :3], abs=1e-5), "the tool"
+        assert in_sight(Labels.of(data.privileged, data.state).places()).mean() > 0.5
 
     def test_pushes_are_marked(self, data: Dataset) -> None:
         assert 0.1 < data.perturbed.mean() < 0.5

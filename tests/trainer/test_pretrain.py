@@ -13,9 +13,9 @@ from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
-from trainer.policies.vision import CORNERS, GRID, Seen, TrunkSettings, spread
+from trainer.policies.vision import Seen, TrunkSettings
 from trainer.records import Interface
-from worldgen.sim.sight import CAMERA
+from worldgen.sim.optics import CAMERA, on_table
 
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=8, layers=1, heads=2)
 
@@ -26,7 +26,7 @@ assert len(ABOVE) == CAMERA
 
 
 def made(count: int = 24, seed: int = 0) -> Pictures:
-    """Pictures of a bright square on grey; its place in the picture is its place on a table."""
+    """Pictures of a bright square on grey, as a camera above a table sees it."""
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(0.1, 0.9, (count, 3, 2, 2)).astype(np.float32)
     pixels[:] = pixels[:, :1]
@@ -34,12 +34,12 @@ def made(count: int = 24, seed: int = 0) -> Pictures:
     for image, pixel in zip(images, pixels[:, 0, 0], strict=True):
         x, y = (pixel * 32).astype(int)
         image[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 250
-    points = np.concatenate([pixels * 0.3, np.zeros((count, 3, 2, 1), np.float32)], axis=-1)
+    table = on_table(np.tile(ABOVE, (count, 1)), pixels.reshape(count, 6, 2)).reshape(count, 3, 2, 2)
+    points = np.concatenate([table, np.zeros((count, 3, 2, 1))], axis=-1).astype(np.float32)
     sentences = np.array([["lift the mug", "lift the cup", "put the mug on the plate"]] * count)
-    points[:, :2, 1], pixels[:, :2, 1] = np.nan, np.nan
+    points[:, :2, 1] = np.nan
     return Pictures(
-        images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points, pixels,
-        rng.uniform(size=(count, 2)).astype(np.float32),
+        images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points,
         np.tile(ABOVE, (count, 1)), np.full((count, 3, 3), np.nan, np.float32),
     )  # fmt: skip
 
@@ -47,47 +47,6 @@ def made(count: int = 24, seed: int = 0) -> Pictures:
 def net() -> Sighted:
     torch.manual_seed(0)
     return Sighted(Interface(size=32), SMALL)
-
-
-def test_a_blob_sums_to_one_and_lies_where_the_pixel_is() -> None:
-    rng = np.random.default_rng(0)
-    pixels = torch.from_numpy(rng.uniform(0.1, 0.9, (50, 2)).astype(np.float32))
-    blobs = pretrain._blobs(pixels)
-    assert blobs.sum(dim=-1).numpy() == pytest.approx(np.ones(50), abs=1e-5)
-    cells = net().trunk.cells
-    assert (blobs @ cells).numpy() == pytest.approx(pixels.numpy(), abs=0.2 / GRID)
-
-
-def test_the_homography_of_four_corners_is_the_camera_s() -> None:
-    """Against the definition: a point of the table, projected, comes back from `spread` at its pixel."""
-    rng = np.random.default_rng(3)
-    count = 40
-    eye = rng.uniform([0.5, -0.3, 0.4], [0.9, 0.3, 0.6], (count, 3))
-    ahead = np.array([0.2, 0, 0]) + rng.uniform(-0.05, 0.05, (count, 3)) - eye
-    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    right = np.cross(ahead, [0, 0, 1.0])
-    right /= np.linalg.norm(right, axis=1, keepdims=True)
-    up = np.cross(right, ahead)
-    fov = rng.uniform(0.6, 0.75, (count, 1))
-    corners = torch.from_numpy(pretrain.on_table(np.concatenate([eye, right, up, fov], axis=1)))
-    points = np.concatenate([rng.uniform([0.05, -0.15], [0.35, 0.15], (count, 6, 2)), np.zeros((count, 6, 1))], axis=2)
-    away = points - eye[:, None]
-    x, y, z = (np.einsum("nsi,ni->ns", away, axis) for axis in (right, up, ahead))
-    half = np.tan(fov / 2)
-    pixels = torch.from_numpy(np.stack([0.5 + x / z / half / 2, 0.5 - y / z / half / 2], axis=-1))
-    (low, _), (high, _) = CORNERS[:2]
-    assert spread(corners, (pixels - low) / (high - low)).numpy() == pytest.approx(points[..., :2], abs=1e-6)
-
-
-def test_what_is_out_of_sight_teaches_nothing() -> None:
-    data, spoilt = made(), made()
-    data.pixels[:, :, 0, 0] = spoilt.pixels[:, :, 0, 0] = np.where(
-        np.arange(24)[:, None] < 12, data.pixels[:, :, 0, 0], 1.4
-    )
-    spoilt.points[12:, :, 0] += 5
-    rows, which = np.arange(24), np.zeros((24, 1), int)
-    losses = [float(pretrain._loss(net(), item, rows, which)[0].detach()) for item in (data, spoilt)]
-    assert losses[0] == losses[1]
 
 
 def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,32 @@ class TestResume:
                 again.add(each)
         assert files(root) == files(tmp_path / "whole")
 
+    def test_what_only_a_simulator_knows_is_kept_and_read(self, tmp_path: Path) -> None:
+        shown = [demonstration(seed) for seed in range(5)]
+        told = [np.random.default_rng(9).normal(size=(len(each.state), 3)).astype(np.float32) for each in shown]
+        wanted = [replace(each, privileged=numbers) for each, numbers in zip(shown, told, strict=True)]
+        writer = Writer(tmp_path, FACE, 2, privileged=3)
+        for each in wanted[:3]:
+            writer.add(each)
+        with pytest.raises(DatasetError, match="begun with 3 privileged numbers a frame, not 4"):
+            Writer(tmp_path, FACE, 2, privileged=4)
+        with Writer(tmp_path, FACE, 2, privileged=3) as again:
+            for each in wanted[again.episodes :]:
+                again.add(each)
+        found = read(tmp_path)
+        assert found.privileged is not None
+        np.testing.assert_array_equal(found.privileged, np.concatenate(told))
+        require_equal(found, wanted)
+        info = json.loads((tmp_path / "meta/info.json").read_text())
+        assert info["features"]["privileged"]["shape"] == [3]
+
+    @pytest.mark.parametrize(("has", "wants"), [(0, 3), (3, 0), (2, 3)])
+    def test_another_number_of_privileged_numbers_is_refused(self, tmp_path: Path, has: int, wants: int) -> None:
+        shown = demonstration(0)
+        told = np.zeros((len(shown.state), has), np.float32) if has else None
+        with pytest.raises(DatasetError, match="privileged are of shape"):
+            Writer(tmp_path, FACE, privileged=wants).add(replace(shown, privileged=told))
+
     def test_killed_at_the_very_end(self, tmp_path: Path) -> None:
         wanted = write(tmp_path, 5)
         before = files(tmp_path)

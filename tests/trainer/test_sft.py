@@ -27,6 +27,7 @@ from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import load_policy, save_policy
 from trainer.recorder import Writer
 from trainer.sft import Windows, _sentences, augment, sft
+from worldgen.sim.truth import PRIVILEGED, SIGHT
 
 from .handmade import demonstration, write
 from .policies.handmade import FACE, SMALL, words
@@ -100,12 +101,14 @@ def drawn(seed: int = 0) -> torch.Generator:
 class TestAugment:
     def test_no_change_is_none(self) -> None:
         images = pictures()
-        assert torch.equal(augment(images, 0, 0.0, drawn()), images)
+        found, moved = augment(images, 0, 0.0, drawn())
+        assert torch.equal(found, images)
+        assert not moved.any()
 
     @given(st.integers(0, 99), st.integers(1, 5))
     def test_each_picture_is_moved_by_whole_pixels_of_its_own(self, seed: int, shift: int) -> None:
         images = pictures()
-        found = augment(images, shift, 0.0, drawn(seed))
+        found, told = augment(images, shift, 0.0, drawn(seed))
         assert found.shape == images.shape
         reach = torch.arange(images.shape[-1])
         moves = []
@@ -117,13 +120,14 @@ class TestAugment:
                 if torch.equal(found[row], images[row][..., (reach + y).clamp(0, 11), :][..., (reach + x).clamp(0, 11)])
             ]
             assert len(fits) == 1, "all cameras of a row alike, edges repeated"
+            assert told[row].tolist() == [-fits[0][0], -fits[0][1]]
             moves += fits
         assert len(moves) == len(images)
 
     def test_moves_differ_between_pictures_and_fill_their_range(self) -> None:
         images = torch.zeros(400, 1, 3, 9, 9)
         images[..., 4, 4] = 1
-        found = augment(images, 2, 0.0, drawn())
+        found, _ = augment(images, 2, 0.0, drawn())
         places = Counter(tuple(picture[0, 0].nonzero()[0].tolist()) for picture in found)
         assert set(places) == {(y, x) for y in range(2, 7) for x in range(2, 7)}
 
@@ -131,7 +135,7 @@ class TestAugment:
     def test_colours_stay_in_range_and_are_one_line_a_channel(self, seed: int, colour: float) -> None:
         images = pictures()
         images[:, 1] = images[:, 0]
-        found = augment(images, 0, colour, drawn(seed))
+        found, _ = augment(images, 0, colour, drawn(seed))
         assert found.min() >= -1
         assert found.max() <= 1
         assert torch.equal(found[:, 0], found[:, 1])
@@ -220,6 +224,34 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, data: Path, ba
     assert same(load_policy(tmp_path / "cut/policy"), whole)
     for name in ("policy/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_data_of_a_simulator_teach_sight_too(tmp_path: Path, base: Path) -> None:
+    def run(name: str, privileged: int, **changes: Any) -> tuple[Sighted, set[str]]:
+        root = tmp_path / f"data-{privileged}"
+        if not root.exists():
+            told = np.zeros(PRIVILEGED, np.float32)
+            told[-SIGHT:] = [0.2, 0, 0, 0, 0, 0, 0.7, 0, 0.5, 0, 1, 0, -0.6, 0, 0.8, 0.8]
+            with Writer(root, FACE, privileged=privileged) as writer:
+                for seed in (0, 1, 2):
+                    shown = demonstration(seed, FACE)
+                    many = np.tile(told[:privileged], (len(shown.state), 1)) if privileged else None
+                    writer.add(replace(shown, privileged=many))
+        policy = sft(root, config(tmp_path / name, base, **changes), quiet)
+        return policy, set(read_log(tmp_path / name / "metrics.jsonl")[0])
+
+    plain, parts = run("plain", 0)
+    assert "median mm" not in parts
+    taught, parts = run("taught", PRIVILEGED)
+    assert {"imitation", "found", "median mm"} <= parts
+    assert not same(taught, plain)
+    for name, privileged, changes in (
+        ("off", PRIVILEGED, {"sight": 0.0}),
+        ("other", 5, {}),
+        ("shuffled", PRIVILEGED, {"shuffle_instructions": True}),
+    ):
+        _, parts = run(name, privileged, **changes)
+        assert "median mm" not in parts, name
 
 
 def test_a_finished_run_is_only_written_again(tmp_path: Path, data: Path, base: Path) -> None:

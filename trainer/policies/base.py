@@ -69,8 +69,11 @@ class Policy(Protocol):
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the log-density (N,) of decisions that `act` made, and the entropy (N,), with gradients."""
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Return how far the policy is from doing what the batch did: a mean over what is valid."""
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
+        """Return how far the policy is from doing what the batch did: a mean over what is valid.
+
+        `seen` is what `remember` made of the batch; made anew where it is not given.
+        """
 
 
 class Statistics(nn.Module):

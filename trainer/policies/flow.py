@@ -19,7 +19,7 @@ from ..config import Learned, Ode, Sampler, Sde, Zero
 from ..records import Decisions, Interface
 from .base import Batch, Inputs, Sighted
 from .text import Words
-from .vision import Block, TrunkSettings
+from .vision import Block, Seen, TrunkSettings
 
 _DRAWS = 4
 """Times and noises that each demonstration is shown with: the expert is cheap beside the trunk."""
@@ -99,9 +99,9 @@ class FlowPolicy(Sighted):
 
     # --- imitation ----------------------------------------------------------------------------------------------------------
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
         """Return the mean of |v - (a - ε)|² over valid actions; times favour noise, as in pi0 (1 - τ ~ Beta(1.5, 1))."""
-        memory = self.remember(batch.inputs).tokens
+        memory = (seen or self.remember(batch.inputs)).tokens
         actions = self.statistics.action(batch.actions).repeat(_DRAWS, 1, 1)
         counts = batch.valid.repeat(_DRAWS, 1)
         hidden, valid = ~counts, counts.to(actions.dtype)[..., None]

@@ -18,7 +18,7 @@ from ..config import Ode, Sampler, Zero
 from ..records import Decisions, Interface
 from .base import Batch, Inputs, Sighted
 from .text import Words
-from .vision import Block, TrunkSettings
+from .vision import Block, Seen, TrunkSettings
 
 BINS = 256
 _REACH = 4.0
@@ -77,9 +77,9 @@ class TokenPolicy(Sighted):
         middle = ((tokens + 0.5) / BINS * 2 - 1) * _REACH
         return self.statistics.physical(middle.unflatten(1, (-1, len(self.interface.action))))
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
-        memory = self.remember(batch.inputs).tokens
+        memory = (seen or self.remember(batch.inputs)).tokens
         tokens = self.tokens(batch.actions)
         miss = F.cross_entropy(self._logits(tokens, memory).transpose(1, 2), tokens, reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)

@@ -1,6 +1,6 @@
-"""Pictures with exact labels: where each object is, in metres and in the picture. For teaching a network to see; nothing moves here.
+"""Pictures with exact labels: where each object is, and where the picture was taken from. For teaching a network to see; nothing moves here.
 
-Frame: the robot's base frame. Pixels are counted from the picture's upper left corner, as shares of its width and height.
+Frame: the robot's base frame.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from ..kinematics import PoseSolver, down, rotation_about
 from ..robots import Array
+from .optics import pose
 from .stage import Stage
 from .world import Observation, World
 
-CAMERA = 10
-"""Numbers that say where a picture was taken from."""
 _BANK = 400
 """Arm poses to choose from: solving for one costs as much as a picture."""
 _LEAN = 0.35
@@ -35,12 +33,8 @@ class Sight:
     observation: Observation
     points: dict[str, Array]
     """Object → its middle (3,) [m]; of what opens, its handle."""
-    pixels: dict[str, Array]
-    """Object → where that is in the first view (2,); outside [0, 1] when out of sight."""
-    tool: Array
-    """(2,) where the tool point is in the first view."""
     camera: Array
-    """(CAMERA,) of the first view: position [m], its axes to the right and up (6), vertical field of view [rad]."""
+    """(CAMERA,) of the first view; see `worldgen.sim.optics`."""
 
 
 class Scatter:
@@ -54,10 +48,6 @@ class Scatter:
         self.stage, self.world = stage, World(stage)
         self._bank = _poses(stage)
         self._heights = {item.name: item.size[2] for item in stage.scene.record.spec.objects}
-        model = stage.model
-        opening = {model.body(model.body_rootid[model.jnt_bodyid[joint]]).name for joint, _ in stage.openings}
-        handles = {name: mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/handle") for name in opening}
-        self._handles = {name: site for name, site in handles.items() if site >= 0}  # a mug has a handle, too
 
     def pictures(self, seed: int, count: int) -> list[Sight]:
         """Return `count` pictures of one arrangement of the objects, each with another pose of the arm."""
@@ -97,29 +87,9 @@ class Scatter:
     def _label(self, observation: Observation) -> Sight:
         data, stage = self.world.data, self.stage
         camera = stage.model.camera(stage.settings.views[0].camera).id
-        points: dict[str, Array] = {}
-        for name, body in stage.ids.items():
-            if name in self._handles:
-                points[name] = data.site_xpos[self._handles[name]].copy()
-                continue
-            points[name] = data.xpos[body] + data.xmat[body].reshape(3, 3)[:, 2] * self._heights[name] / 2
-        pixels = {name: project(stage.model, data, camera, point) for name, point in points.items()}
-        tool, _ = stage.truth.tool(data)
-        axes, fov = data.cam_xmat[camera].reshape(3, 3), np.radians(stage.model.cam_fovy[camera])
         return Sight(
-            observation,
-            points,
-            pixels,
-            tool=project(stage.model, data, camera, tool),
-            camera=np.concatenate([data.cam_xpos[camera], axes[:, 0], axes[:, 1], [fov]]),
+            observation, {name: stage.truth.middle(data, name) for name in stage.ids}, pose(stage.model, data, camera)
         )
-
-
-def project(model: mujoco.MjModel, data: mujoco.MjData, camera: int, point: Array) -> NDArray[np.float64]:
-    """Return where a square picture of a camera shows a point [m]: shares of width and height, from the upper left corner."""
-    local = (point - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)
-    scale = 2 * np.tan(np.radians(model.cam_fovy[camera]) / 2) * max(-local[2], 1e-6)
-    return np.array([0.5 + local[0] / scale, 0.5 - local[1] / scale])
 
 
 _banks: dict[str, tuple[Array, Array, Array]] = {}

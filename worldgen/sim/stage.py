@@ -94,7 +94,8 @@ class Stage:
                 f"Scene '{scene.name}': its time step {self.model.opt.timestep:g} s does not divide the control period "
                 f"{self.controller.period:g} s into parts of {PART} steps. Make the library again."
             )
-        self.truth = Truth(self.model, self.recipe, self.at, self.goals)
+        camera = settings.views[0].camera if settings.views else ""
+        self.truth = Truth(self.model, self.recipe, self.at, self.goals, spec, camera)
         self.randomiser = Randomiser(settings.domain, self.model, self.recipe)
         self.free = {name: body for name, body in self.ids.items() if self.model.body_dofnum[body] == 6}
         self.watched = np.array([self.free[name] for name in sorted(spec.goal_names()) if name in self.free], int)

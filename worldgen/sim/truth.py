@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from ..goals import ROBOT, GoalCheck, Progress
 from ..robots import Addresses, Array, RobotRecipe
-from ..spec import ClosedGoal, OpenGoal
+from ..spec import ClosedGoal, OpenGoal, SceneSpec, goal_names
+from .optics import CAMERA, pose
 
 GOALS = 4
 """Goals that a privileged vector has room for; as many as a task may have."""
 _ARM = 12
 _GOAL = 25
-PRIVILEGED = _ARM + GOALS * _GOAL
+SIGHT = 6 + CAMERA
+"""Numbers at the end of a privileged vector that sight is taught from."""
+PRIVILEGED = _ARM + GOALS * _GOAL + SIGHT
 """Numbers of a privileged vector."""
 _KINDS = ("on", "in", "near", "lifted", "pushed", "open", "closed")
 
@@ -26,10 +29,34 @@ class Truth:
     """Reads one compiled scene's data; holds no state of its own.
 
     Objects at rest sleep, and MuJoCo finds no contacts between sleepers: a goal that hangs on them is asked on a copy that is awake.
+
+    Args:
+        model: The scene, compiled.
+        recipe: Its arm.
+        at: Where the arm is in the model.
+        goals: What is to be done.
+        spec: The scene as it was designed.
+        camera: What a policy looks through first; empty for nothing.
     """
 
-    def __init__(self, model: mujoco.MjModel, recipe: RobotRecipe, at: Addresses, goals: tuple[GoalCheck, ...]) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        recipe: RobotRecipe,
+        at: Addresses,
+        goals: tuple[GoalCheck, ...],
+        spec: SceneSpec,
+        camera: str = "",
+    ) -> None:
         self.model, self.recipe, self.arm, self.goals = model, recipe, at, goals
+        self._camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+        self._named = goal_names(spec.task.goals[0])[:2]
+        self._things = {item.name: (model.body(item.name).id, item.size[2] / 2) for item in spec.objects}
+        opening = {model.body_rootid[model.jnt_bodyid[joint]] for joint in range(model.njnt) if not _free(model, joint)}
+        sites = {name: mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/handle") for name in self._things}
+        self._handles = {  # a mug has a handle, too
+            name: site for name, site in sites.items() if site >= 0 and self._things[name][0] in opening
+        }
         bodies = np.array([model.body(index).name.startswith(ROBOT) for index in range(model.nbody)])
         self._robot = bodies[model.geom_bodyid]
         fingers = [model.jnt_bodyid[model.joint(ROBOT + name).id] for name in recipe.gripper.joints]
@@ -104,6 +131,14 @@ class Truth:
             return data.site_xpos[goal.site].copy()
         return data.xpos[goal.other].copy() if goal.other >= 0 else goal.centre(data)
 
+    def middle(self, data: mujoco.MjData, name: str) -> Array:
+        """Return where sight is to look for an object [m]: its middle; of what opens, its handle."""
+        if name in self._handles:
+            return data.site_xpos[self._handles[name]].copy()
+        body, half = self._things[name]
+        middle: Array = data.xpos[body] + data.xmat[body].reshape(3, 3)[:, 2] * half
+        return middle
+
     def vector(self, data: mujoco.MjData, elapsed: float) -> NDArray[np.float32]:
         """Return (PRIVILEGED,) numbers for a critic; equal in layout for every scene.
 
@@ -114,7 +149,9 @@ class Truth:
         Returns:
             Tool position (3) [m], approach and closing axes (6), gripper (1), whether it holds any target (1), `elapsed`; then for each of
             `GOALS` goals, zeros where there is none: target's centre (3) [m], from tool to its handling point (3), its x and z axes
-            (6), from its centre to the destination (3), progress, done, fingers touching, and its kind (7, one-hot).
+            (6), from its centre to the destination (3), progress, done, fingers touching, and its kind (7, one-hot); last, `SIGHT`
+            numbers: `middle` of the two things that the first goal names (6), zeros where it names one, and where the first view
+            is seen from (CAMERA), zeros where there is none.
         """
         found = np.zeros(PRIVILEGED, np.float32)
         position, rotation = self.tool(data)
@@ -130,4 +167,12 @@ class Truth:
             row[15:18] = progress.value, progress.done, fingers / self._fingers
             row[18 + _KINDS.index(goal.goal.kind)] = 1
             found[10] = max(found[10], fingers == self._fingers)
+        for index, name in enumerate(self._named):
+            found[-SIGHT + 3 * index : -SIGHT + 3 * index + 3] = self.middle(data, name)
+        if self._camera >= 0:
+            found[-CAMERA:] = pose(self.model, data, self._camera)
         return found
+
+
+def _free(model: mujoco.MjModel, joint: int) -> bool:
+    return bool(model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE)

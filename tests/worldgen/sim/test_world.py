@@ -18,11 +18,12 @@ from worldgen.goals import GoalCheck
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.domains import Domain
+from worldgen.sim.optics import pose
 from worldgen.sim.rewards import Sparse, Staged
 from worldgen.sim.stage import Settings, Stage, View
-from worldgen.sim.truth import GOALS, PRIVILEGED
+from worldgen.sim.truth import GOALS, PRIVILEGED, SIGHT
 from worldgen.sim.world import MAX_SEED, Observation, Transition, World, WorldState
-from worldgen.spec import Range
+from worldgen.spec import Range, goal_names
 
 PRESETS = domains.names(deployment=True)
 FAMILIES = ("pick-and-place", "stack", "push", "open")
@@ -525,13 +526,19 @@ class TestObservation:
             assert vector.shape == (PRIVILEGED,)
             assert vector.dtype == np.float32
             assert np.isfinite(vector).all()
-            rows = vector[12:].reshape(GOALS, -1)
+            rows = vector[12:-SIGHT].reshape(GOALS, -1)
             assert not rows[len(goals) :].any()
             for row, goal in zip(rows, goals, strict=False):
                 assert row[:3] == pytest.approx(goal.centre(made.data), abs=1e-6)
                 assert row[15] == pytest.approx(made.stage.truth.progress(made.data, goal).value, abs=1e-6)
                 assert row[18:].sum() == 1
             assert vector[11] == pytest.approx(4 * index / made.limit)
+            names = goal_names(made.stage.scene.record.spec.task.goals[0])
+            for place, name in zip((-SIGHT, 3 - SIGHT), (*names, "")[:2], strict=True):
+                middle = made.stage.truth.middle(made.data, name) if name else np.zeros(3)
+                assert vector[place : place + 3] == pytest.approx(middle, abs=1e-6)
+            camera = made.stage.model.camera("policy").id
+            assert vector[-10:] == pytest.approx(pose(made.stage.model, made.data, camera), abs=1e-6)
             made.step(chunk(index))
 
     def test_no_such_camera(self, stage_of: Callable[[str, Settings], Stage], scenes: dict[str, Scene]) -> None:
