@@ -127,10 +127,15 @@ class Sft:
     """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
-    steps: int = 4_000
-    """Optimiser steps."""
+    warm: int = 3_000
+    """Optimiser steps before those: what decides learns alone, from what the base sees in each frame, which is computed once. Many times
+    cheaper than with the base in motion; not done where there is no base."""
+    warm_lr: float = 1e-3
+    """Peak learning rate of these."""
+    steps: int = 2_000
+    """Optimiser steps of the whole."""
     batch: int = 64
-    """Decisions an optimiser step."""
+    """Decisions an optimiser step; twice as many while warming up."""
     lr: float = 5e-4
     """Peak learning rate of what decides."""
     trunk_lr: float = 2e-4

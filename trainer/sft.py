@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldgen.sim.truth import PRIVILEGED
@@ -69,14 +69,15 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     torch.set_num_threads(config.threads)
     base = None if config.base == "none" else load_policy(folder_of(config.base))
     data = read(root, limit=config.limit)
-    policy = _start(config, base, data, root)
+    policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
     claim(config.out, {**_plain(config), "data": str(root)})
     windows = Windows.of(data, policy.horizon)
     tell(
         f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
     )
-    weights = _train(policy, windows, config, tell)
-    policy.load_state_dict(weights)
+    if fresh and config.warm:
+        _warmed(policy, windows, config, tell)
+    policy.load_state_dict(_train(policy, windows, config, tell))
     facts = {
         "fine-tuning": {**_plain(config), "data": root.name},
         "episodes": data.episodes,
@@ -105,8 +106,49 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     return policy
 
 
+def _warmed(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> None:
+    """Train what decides on what an untouched trunk sees, in place."""
+    sentences, heads = _sentences(windows.data, config), _heads(policy)
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        if not seen:  # a run that goes on behind this needs none of it
+            tell(f"looking at {len(windows.frames)} frames once")
+            seen.append(_seen(policy, windows, sentences, config))
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        rows = torch.randint(len(windows.frames), (2 * config.batch,), generator=rng)
+        tokens, points, state = (part[rows] for part in seen[0])
+        actions, valid = (torch.from_numpy(part) for part in windows.actions(rows.numpy()))
+        batch = Batch(Inputs(tokens[:0], state, tokens[:0]), actions, valid)
+        return policy.imitation_loss(batch, rng, policy.memory(tokens.float(), points, state)), {}
+
+    plan = Plan(config.warm, (config.warm_lr,), config.weight_decay, config.ema)
+    policy.load_state_dict(
+        fit(policy, [heads], loss, plan, config.out / "warm", lambda line: tell(f"warming up, {line}"))
+    )
+
+
+def _seen(policy: Any, windows: Windows, sentences: list[str], config: Sft) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tokens (N, M, W), in half precision, points (N, 2, 3) and state (N, S) of all windows, their pictures' colours changed."""
+    rng, parts = torch.Generator().manual_seed(config.seed), []
+    still = replace(config, shift=0)
+    with torch.no_grad():
+        for rows in np.array_split(np.arange(len(windows.frames)), -(-len(windows.frames) // 128)):
+            batch, _ = _batch(policy, windows, rows, sentences, still, rng)
+            seen = policy.remember(batch.inputs)
+            parts.append((seen.tokens.half(), policy.where(seen), batch.inputs.state))
+    tokens, points, state = (torch.cat(part) for part in zip(*parts, strict=True))
+    return tokens, points, state
+
+
+def _heads(policy: Any) -> list[nn.Parameter]:
+    """Return the parameters that neither see nor read."""
+    known = {id(value) for part in (policy.trunk, policy.where) for value in part.parameters()}
+    return [value for value in policy.parameters() if id(value) not in known]
+
+
 def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
-    """Train and return the running mean of the weights."""
+    """Train all of a policy and return the running mean of the weights."""
     sentences, labels = _sentences(windows.data, config), _labels(windows, config)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -114,18 +156,17 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
         rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
         batch, moved = _batch(policy, windows, rows, sentences, config, rng)
         seen = policy.remember(batch.inputs)
-        imitation = policy.imitation_loss(batch, rng, seen)
+        points = policy.where(seen)
+        imitation = policy.imitation_loss(batch, rng, policy.memory(seen.tokens, points, batch.inputs.state))
         if labels is None:
             return imitation, {}
-        sight, parts = sight_loss(seen, policy.where(seen), labels(rows), moved)
+        sight, parts = sight_loss(seen, points, labels(rows), moved)
         return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **parts}
 
-    trunk = list(policy.trunk.parameters())
-    known = {id(value) for value in trunk}
-    rest = [value for value in policy.parameters() if id(value) not in known]
+    groups = [[*policy.trunk.parameters(), *policy.where.parameters()], _heads(policy)]
     peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
     plan = Plan(config.steps, peaks, config.weight_decay, config.ema)
-    return fit(policy, [trunk, rest], loss, plan, config.out, tell)
+    return fit(policy, groups, loss, plan, config.out, tell)
 
 
 def _labels(windows: Windows, config: Sft) -> Callable[[NDArray[np.int64]], Labels] | None:

@@ -193,7 +193,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(out: Path, base: Path, **changes: Any) -> Sft:
-    return replace(Sft(out, str(base), steps=6, batch=4, threads=1), **changes)
+    return replace(Sft(out, str(base), warm=3, steps=6, batch=4, threads=1), **changes)
 
 
 def quiet(_: str) -> None:
@@ -252,6 +252,28 @@ def test_data_of_a_simulator_teach_sight_too(tmp_path: Path, base: Path) -> None
     ):
         _, parts = run(name, privileged, **changes)
         assert "median mm" not in parts, name
+
+
+def test_warming_up_leaves_the_base_as_it_is(tmp_path: Path, data: Path, base: Path) -> None:
+    net, said = load_policy(base), list[str]()
+    mine = config(tmp_path / "run", base, steps=0)
+    policy = sft(data, mine, said.append)
+    for part in ("trunk", "where"):
+        for name, value in getattr(net, part).state_dict().items():
+            assert torch.equal(getattr(policy, part).state_dict()[name], value), name
+    again = sft(data, config(tmp_path / "other", base, steps=0, warm=0), quiet)
+    assert not torch.equal(policy.aims[0].weight, again.aims[0].weight)
+    assert len([line for line in said if line.startswith("warming up, step")]) == mine.warm
+    said.clear()
+    assert same(sft(data, mine, said.append), policy)
+    assert not [line for line in said if "frames once" in line], "what is done is not looked at again"
+
+
+def test_who_has_learned_to_decide_is_not_warmed_up(tmp_path: Path, data: Path, base: Path) -> None:
+    sft(data, config(tmp_path / "run", base), quiet)
+    said: list[str] = []
+    sft(data, config(tmp_path / "more", tmp_path / "run/policy"), said.append)
+    assert not [line for line in said if "warming" in line]
 
 
 def test_a_finished_run_is_only_written_again(tmp_path: Path, data: Path, base: Path) -> None:
@@ -343,7 +365,7 @@ def test_steps_without_a_finite_loss_are_skipped(
         return real(self, *arguments) * (float("nan") if next(calls) == 2 else 1.0)
 
     monkeypatch.setattr(FlowPolicy, "imitation_loss", loss)
-    policy = sft(data, config(tmp_path / "run", base), quiet)
+    policy = sft(data, config(tmp_path / "run", base, warm=0), quiet)
     assert all(value.isfinite().all() for value in policy.parameters())
     unchanged = [torch.equal(one, two) for one, two in itertools.pairwise(before)]
     assert unchanged == [False, False, True, False, False]

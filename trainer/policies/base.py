@@ -24,6 +24,10 @@ from .vision import OTHER, TARGET, Seen, Trunk, TrunkSettings
 
 _METRE = 0.1
 """Length that positions are counted in [m]."""
+_FAR = 10.0
+"""Nothing is told as farther off than so many of those."""
+_AIMS = 2
+"""Tokens that say it."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,10 @@ class Policy(Protocol):
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the log-density (N,) of decisions that `act` made, and the entropy (N,), with gradients."""
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return how far the policy is from doing what the batch did: a mean over what is valid.
 
-        `seen` is what `remember` made of the batch; made anew where it is not given.
+        `memory` is what `Acting.recall` makes of the batch's inputs; made anew where it is not given.
         """
 
 
@@ -168,6 +172,40 @@ class Sighted(nn.Module):
         images = np.stack([observations.images[camera] for camera in self.interface.cameras], axis=1)
         pieces = torch.from_numpy(self.words(observations.instruction))
         return Inputs(as_pictures(images), torch.from_numpy(observations.state.astype(np.float32)), pieces)
+
+
+class Acting(Sighted):
+    """What every policy is: it sees and reads, and is told in numbers how far it is to what it saw.
+
+    A network learns slowly to measure with tokens that are made for recognising; what pre-training taught it to say in metres is the
+    shorter way.
+    """
+
+    def __init__(
+        self, interface: Interface, trunk: TrunkSettings = TrunkSettings(), words: Words | None = None
+    ) -> None:
+        super().__init__(interface, trunk, words)
+        width, told = trunk.width, 2 * 3 + 2 * 3 + len(interface.state)
+        self.aims = nn.Sequential(
+            nn.Linear(told, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, _AIMS * width)
+        )  # fmt: skip
+
+    def memory(self, tokens: Tensor, points: Tensor, state: Tensor) -> Tensor:
+        """Return what decisions are made from: (N, M + 2, W).
+
+        Args:
+            tokens: (N, M, W) `Seen.tokens`.
+            points: (N, 2, 3) where target and other were seen, in the base frame [m].
+            state: (N, S) in physical units; its first three are the tool's place.
+        """
+        away = points - state[:, None, :3]
+        told = torch.cat([points.flatten(1) / _METRE, away.flatten(1) / _METRE, self.statistics.state(state)], dim=1)
+        return torch.cat([tokens, self.aims(told.clamp(-_FAR, _FAR)).unflatten(1, (_AIMS, -1))], dim=1)
+
+    def recall(self, inputs: Inputs) -> Tensor:
+        """Return `memory` of observations."""
+        seen = self.remember(inputs)
+        return self.memory(seen.tokens, self.where(seen), inputs.state)
 
 
 def as_pictures(images: np.ndarray[Any, np.dtype[np.uint8]] | Tensor) -> Tensor:

@@ -17,11 +17,11 @@ from worldgen.sim.worlds import Observations
 
 from ..config import Learned, Ode, Sampler, Sde, Zero
 from ..records import Decisions, Interface
-from .base import Batch, Inputs, Sighted
+from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block, Seen, TrunkSettings
+from .vision import Block, TrunkSettings
 
-_DRAWS = 4
+_DRAWS = 2
 """Times and noises that each demonstration is shown with: the expert is cheap beside the trunk."""
 _TIMES = 32
 """Numbers that a time is told with."""
@@ -60,7 +60,7 @@ class Expert(nn.Module):
         return self.leave(tokens), tokens
 
 
-class FlowPolicy(Sighted):
+class FlowPolicy(Acting):
     """A small vision-language-action policy in the shape of pi0.
 
     Args:
@@ -99,9 +99,9 @@ class FlowPolicy(Sighted):
 
     # --- imitation ----------------------------------------------------------------------------------------------------------
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return the mean of |v - (a - ε)|² over valid actions; times favour noise, as in pi0 (1 - τ ~ Beta(1.5, 1))."""
-        memory = (seen or self.remember(batch.inputs)).tokens
+        memory = self.recall(batch.inputs) if memory is None else memory
         actions = self.statistics.action(batch.actions).repeat(_DRAWS, 1, 1)
         counts = batch.valid.repeat(_DRAWS, 1)
         hidden, valid = ~counts, counts.to(actions.dtype)[..., None]
@@ -119,7 +119,7 @@ class FlowPolicy(Sighted):
     def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
         inputs = self.inputs(observations)
-        memory = self.remember(inputs).tokens
+        memory = self.recall(inputs)
         trace = self.sample(memory, rng, sampler or Ode())
         logp, _ = self._density(memory, trace)
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
@@ -129,7 +129,7 @@ class FlowPolicy(Sighted):
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-density and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
-        memory = self.remember(inputs).tokens
+        memory = self.recall(inputs)
         return self._density(memory, trace)
 
     def sample(self, memory: Tensor, rng: torch.Generator, sampler: Sampler) -> dict[str, Any]:

@@ -16,16 +16,16 @@ from worldgen.sim.worlds import Observations
 
 from ..config import Ode, Sampler, Zero
 from ..records import Decisions, Interface
-from .base import Batch, Inputs, Sighted
+from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block, Seen, TrunkSettings
+from .vision import Block, TrunkSettings
 
 BINS = 256
 _REACH = 4.0
 """Normalised actions beyond this many standard deviations count as that."""
 
 
-class TokenPolicy(Sighted):
+class TokenPolicy(Acting):
     """The trunk of `flow`, with actions as tokens that are decoded one after the other.
 
     Args:
@@ -77,9 +77,9 @@ class TokenPolicy(Sighted):
         middle = ((tokens + 0.5) / BINS * 2 - 1) * _REACH
         return self.statistics.physical(middle.unflatten(1, (-1, len(self.interface.action))))
 
-    def imitation_loss(self, batch: Batch, rng: torch.Generator, seen: Seen | None = None) -> Tensor:
+    def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
-        memory = (seen or self.remember(batch.inputs)).tokens
+        memory = self.recall(batch.inputs) if memory is None else memory
         tokens = self.tokens(batch.actions)
         miss = F.cross_entropy(self._logits(tokens, memory).transpose(1, 2), tokens, reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
@@ -89,7 +89,7 @@ class TokenPolicy(Sighted):
     def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
         inputs = self.inputs(observations)
-        memory = self.remember(inputs).tokens
+        memory = self.recall(inputs)
         greedy = isinstance(sampler or Ode(), Zero)
         tokens = torch.zeros(len(memory), 0, dtype=torch.long)
         for place in range(self.chunk * len(self.interface.action)):
@@ -108,7 +108,7 @@ class TokenPolicy(Sighted):
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
-        memory = self.remember(inputs).tokens
+        memory = self.recall(inputs)
         return self._density(memory, trace)
 
     def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,7 @@ class TestEveryPolicy:
         changed = {"images": seen.images, "state": seen.state, "instruction": seen.instruction}
         changed[part] = ["close the oven"] * 3 if part == "instruction" else getattr(other, part)
         inputs = [policy.inputs(item) for item in (seen, Observations(**changed))]
-        memories = [policy.remember(item).tokens for item in inputs]
+        memories = [policy.recall(item) for item in inputs]
         assert not torch.allclose(*memories, atol=1e-4)
 
     def test_what_is_not_valid_changes_neither_loss_nor_gradient(self, kind: type[Any]) -> None:
@@ -180,7 +180,7 @@ class TestTokens:
             seen.instruction * 4000,
         )
         drawn = policy.act(many, torch.Generator().manual_seed(0)).trace["tokens"][:, 0]
-        memory = policy.remember(policy.inputs(seen)).tokens
+        memory = policy.recall(policy.inputs(seen))
         share = policy._logits(torch.zeros(1, 1, dtype=torch.long), memory)[0, 0].softmax(0).detach()
         assert float(share.sum()) == pytest.approx(1, abs=1e-5)
         counted = torch.bincount(drawn, minlength=256) / 4000
@@ -209,7 +209,7 @@ class TestFlow:
         with torch.no_grad():
             logp, _ = policy.score(rows, trace)
             base, _ = policy.score(inputs, found.trace)
-        memory = policy.remember(inputs).tokens
+        memory = policy.recall(inputs)
         _, mean, spread = policy._transition(chain[:, 0], 0, memory, Learned(1))
         own = -0.5 * ((chain[:, 1] - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
         others = float((base - own[0, 0, 0]).detach())
@@ -218,7 +218,7 @@ class TestFlow:
     def test_without_noise_the_sde_is_the_ode(self) -> None:
         policy = make(FlowPolicy)
         one = policy.act(observations(3), torch.Generator().manual_seed(0), Ode(4)).actions
-        memory = policy.remember(policy.inputs(observations(3))).tokens
+        memory = policy.recall(policy.inputs(observations(3)))
         x = torch.randn((3, 4, 7), generator=torch.Generator().manual_seed(0))
         for step in range(4):
             x, mean, _ = policy._transition(x, step, memory, Sde(4, level=1e-9))
