@@ -11,7 +11,8 @@ SENTENCE ?= put the red mug on the plate, cluttered kitchen
 COUNT ?= 20
 OUT ?= demo/library
 DEMOS ?= 100
-STEPS ?= 300
+WARM ?= 1200
+STEPS ?= 60
 # Index of CPU builds of torch, where the default index has only CUDA builds: make setup-train TORCH_INDEX=URL
 TORCH_INDEX ?=
 
@@ -53,9 +54,9 @@ demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery,
 	$(BIN)/worldgen play $(OUT) --video $(OUT)/../expert.mp4
 	$(BIN)/worldgen gallery $(OUT)
 	$(BIN)/trainer demos $(OUT) --episodes $(DEMOS) --out $(OUT)/../data --workers $(WORKERS)
-	$(BIN)/trainer sft $(OUT)/../data --steps 0 --out $(OUT)/../before
+	$(BIN)/trainer sft $(OUT)/../data --warm 0 --steps 0 --out $(OUT)/../before
 	$(BIN)/trainer evaluate $(OUT)/../before $(OUT) --split all --episodes 60 --films 0 --workers $(WORKERS)
-	$(BIN)/trainer sft $(OUT)/../data --steps $(STEPS) --out $(OUT)/../after
+	$(BIN)/trainer sft $(OUT)/../data --warm $(WARM) --steps $(STEPS) --out $(OUT)/../after
 	$(BIN)/trainer evaluate $(OUT)/../after $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../before/eval-all
 
 test: setup-train  ## Run the tests, without the slow ones

@@ -40,8 +40,12 @@ class Config:
     """Of each evaluation."""
     controls: bool = True
     """Also random weights and shuffled instructions."""
-    steps: tuple[int, ...] = (1_000, 2_000, 3_000, 4_000)
-    """Optimiser steps of fine-tuning, for each number of demonstrations."""
+    warm: tuple[int, ...] = (1_500, 3_000, 4_000, 5_000)
+    """Optimiser steps of what decides alone, for each number of demonstrations."""
+    steps: tuple[int, ...] = (300, 600, 1_200, 2_000)
+    """Optimiser steps of the whole."""
+    bare: tuple[int, ...] = (1_000, 2_000, 3_000, 4_000)
+    """Those from random weights, where nothing can be warmed up: more, so that no run is the cheaper one."""
     pretrain: Pretrain = field(default_factory=Pretrain)
     workers: int = 2
 
@@ -61,13 +65,15 @@ def main(config: Config) -> None:
     print("| start | demonstrations | policy | never-trained scenes | 95 % | n |")
     print("|---|---|---|---|---|---|")
     for start, count, kind, shuffled in _cells(config):
+        place, based = config.demonstrations.index(count), start == "base"
         chosen = Sft(
-            base=base if start == "base" else "none",
-            policy=kind,
+            base=base if based else "none",
+            policy=kind,  # type: ignore[arg-type]
             limit=count,
-            steps=dict(zip(config.demonstrations, config.steps, strict=True))[count],
+            warm=config.warm[place],
+            steps=config.steps[place] if based else config.bare[place],
             shuffle_instructions=shuffled,
-        )  # type: ignore[arg-type]
+        )
         name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
         report = _measured(config, library, data, replace(chosen, out=config.out / name))
         share = report.total
