@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from worldgen import store, vocabulary
 from worldgen.errors import DesignError
 from worldgen.library import Scene
-from worldgen.phrases import refer, say, templates
+from worldgen.phrases import loosely, refer, say, templates
 from worldgen.sim import domains
 from worldgen.sim.sight import Scatter, Sight
 from worldgen.sim.stage import Settings, Stage, View
@@ -34,8 +34,8 @@ _EACH = 4
 """Pictures of one arrangement of objects."""
 SENTENCES = 8
 """Sentences about each picture."""
-_OWN, _SYNONYM = 0.25, 0.2
-"""Shares of sentences that are a scene's own, and of other words for a thing."""
+_OWN, _SYNONYM, _LOOSE = 0.25, 0.2, 0.6
+"""Shares of sentences that are a scene's own, of other words for a thing, and of forms that are said loosely."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ def _sentence(spec: SceneSpec, rng: np.random.Generator, held_out: bool) -> tupl
             words = _noun(target, spec, rng), _noun(other, spec, rng)
         except DesignError:  # nothing tells it from another one
             continue
-        sentence = say(forms[int(rng.integers(len(forms)))], *words)
+        form = forms[int(rng.integers(len(forms)))]
+        sentence = say(loosely(form, rng) if not held_out and rng.uniform() < _LOOSE else form, *words)
         return sentence, (target.name, "" if kind in ALONE else other.name)
     return spec.task.instruction, (goal_names(spec.task.goals[0]) + ("",))[:2]  # type: ignore[return-value]
 

@@ -14,12 +14,16 @@ from functools import cache
 from itertools import combinations
 from typing import Annotated, Protocol
 
+import numpy as np
 from pydantic import Field
 
 from . import data
 from .errors import DesignError
 from .shapes import Strict
 from .vocabulary import Affordance, Category, pluralise
+
+_LEFT_OUT, _SAID = 0.3, 0.5
+"""Shares of idle words that are left out, and of sentences with something before or after them, where one is said loosely."""
 
 
 class Template(Strict):
@@ -50,6 +54,15 @@ class Hypernym(Strict):
         )
 
 
+class Asides(Strict):
+    """What people say around a request, and what they leave out of it."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    idle: tuple[str, ...]
+    """Words of templates that may be missing."""
+
+
 class Phrases(Strict):
     """The whole of `phrases.json`."""
 
@@ -62,6 +75,7 @@ class Phrases(Strict):
     """How a material or pattern is said before a noun, where that is another word."""
     usual_colours: dict[str, tuple[str, ...]]
     """Colours to draw for a material when nobody named one."""
+    asides: Asides
 
 
 class Describable(Protocol):
@@ -97,6 +111,18 @@ def templates(kind: str, held_out: bool) -> tuple[str, ...]:
 def say(template: str, target: str, other: str = "", plural: bool = False) -> str:
     """Fill a template with noun phrases that have no article."""
     return string.Template(template).substitute(target=target, other=other, it="them" if plural else "it")
+
+
+def loosely(template: str, rng: np.random.Generator) -> str:
+    """Return a template as it is said in passing: something before or after it, idle words left out.
+
+    Who learns from such sentences learns to pass over what it does not know. None has the form of a held-out one.
+    """
+    asides = phrases().asides
+    words = [word for word in template.split() if word.strip(",") not in asides.idle or rng.uniform() > _LEFT_OUT]
+    before, after = (str(rng.choice(part)) if rng.uniform() < _SAID else "" for part in (asides.before, asides.after))
+    found = " ".join([*before.split(), *words, *after.split()])
+    return template if is_held_out(found) else found
 
 
 def is_held_out(sentence: str) -> bool:

@@ -44,6 +44,7 @@ class TestSentences:
     @pytest.mark.parametrize("held_out", [False, True])
     def test_names_what_it_says_in_a_form_of_its_kind(self, monkeypatch: pytest.MonkeyPatch, held_out: bool) -> None:
         monkeypatch.setattr(pictures, "_OWN", 0.0)
+        monkeypatch.setattr(pictures, "_LOOSE", 0.0)
         monkeypatch.setattr(pictures, "_noun", lambda item, *_: f"<{item.name}>")
         rng, seen = np.random.default_rng(0), set()
         for _ in range(400):
@@ -61,6 +62,15 @@ class TestSentences:
             assert {kind in ALONE for kind in kinds} == {not other}
             seen |= set(kinds)
         assert seen >= {"on", "in", "near", "lifted", "open", "closed"}
+
+    def test_a_loose_sentence_still_names_what_it_means(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pictures, "_OWN", 0.0)
+        monkeypatch.setattr(pictures, "_LOOSE", 1.0)
+        monkeypatch.setattr(pictures, "_noun", lambda item, *_: f"<{item.name}>")
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            sentence, names = _sentence(spec(), rng, False)
+            assert all(f"<{name}>" in sentence for name in names if name)
 
     def test_held_out_forms_are_said_only_where_asked_for(self) -> None:
         rng, made = np.random.default_rng(1), spec()
