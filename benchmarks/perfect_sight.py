@@ -29,7 +29,7 @@ from trainer.policies.flow import FlowPolicy
 from trainer.policies.vision import TrunkSettings
 from trainer.records import Decisions
 from trainer.sets import scenes_of
-from trainer.sft import Windows
+from trainer.sft import FLOOR, Windows
 from worldgen.sim.worlds import Observations
 
 _TOLD = np.r_[0:10, 12:27, 30:37]
@@ -37,7 +37,6 @@ _TOLD = np.r_[0:10, 12:27, 30:37]
 _PLACES = ((12, 13), (15, 16))
 """Where x and y of the target and of the point to grasp stand in it; the destination is given from the target."""
 _AWAY = (24, 25)
-_FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Informed(nn.Module):
             )
         self.interface, self.chunk, self.noise = replace(data.interface, cameras=()), 4, 0.0
         self.flow = FlowPolicy(self.interface, TrunkSettings(layers=0, text_layers=0))
-        self.flow.statistics.fit("action", data.action[~data.perturbed], _FLOOR)
+        self.flow.statistics.fit("action", data.action[~data.perturbed], FLOOR)
         told = data.privileged[:, _TOLD]
         self.register_buffer("mean", torch.from_numpy(told.mean(axis=0)))
         self.register_buffer("spread", torch.from_numpy(np.maximum(told.std(axis=0), 0.02)))

@@ -24,7 +24,7 @@ from .policies.store import folder_of, load_policy, new_policy, save_policy
 from .records import require_size
 from .sight import Labels, sight_loss
 
-_FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
+FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
 
 
@@ -102,7 +102,7 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
         if base.kind == config.policy:
             return base.train()
         policy = new_policy(config.policy, base.interface, base)
-    policy.statistics.fit("action", data.action[~data.perturbed], _FLOOR)
+    policy.statistics.fit("action", data.action[~data.perturbed], FLOOR)
     return policy
 
 
