@@ -16,7 +16,7 @@ ROOT = Path(trainer.__file__).parent
 LAYERS: tuple[str, ...] = (
     "errors",
     "records config",
-    "metrics lerobot checkpoint play pictures sets",
+    "metrics lerobot checkpoint play pictures sentences sets",
     "robomimic",
     "dataset policies.text policies.vision",
     "recorder policies.base sight",
@@ -28,7 +28,20 @@ LAYERS: tuple[str, ...] = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight"}
 """May import torch, beside all of `policies`."""
-LIGHT = ("cli", "config", "records", "metrics", "dataset", "recorder", "demos", "pictures", "play", "report", "sets")
+LIGHT = (
+    "cli",
+    "config",
+    "records",
+    "metrics",
+    "dataset",
+    "recorder",
+    "demos",
+    "pictures",
+    "sentences",
+    "play",
+    "report",
+    "sets",
+)
 """Work where torch is not installed."""
 BLANKET = ["policies/text.py"]
 """May catch any Exception, to raise it as the user's: a library there raises nothing more exact."""

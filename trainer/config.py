@@ -70,7 +70,7 @@ class Pretrain:
     batch: int = 48
     """Pictures an optimiser step."""
     asked: int = 4
-    """Sentences about each of them; a picture holds 8."""
+    """Sentences about each of them, new ones each time."""
     lr: float = 1e-3
     """Peak learning rate; it rises over the first 3 % of the steps and falls along a cosine."""
     weight_decay: float = 0.01

@@ -1,7 +1,4 @@
-"""Labelled pictures for pre-training: drawn by processes into files that stay, so that a killed run goes on. Knows no torch.
-
-A sentence about a picture names one object, and mostly another one, in words that fit nothing else there.
-"""
+"""Labelled pictures for pre-training: drawn by processes into files that stay, so that a killed run goes on. Knows no torch, no words."""
 
 from __future__ import annotations
 
@@ -16,52 +13,52 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worldgen import store, vocabulary
-from worldgen.errors import DesignError
+from worldgen import store
 from worldgen.library import Scene
-from worldgen.phrases import loosely, refer, say, templates
 from worldgen.sim import domains
-from worldgen.sim.sight import Scatter, Sight
+from worldgen.sim.sight import Scatter
 from worldgen.sim.stage import Settings, Stage, View
-from worldgen.spec import ObjectSpec, SceneSpec, goal_names
 
 from .errors import RunError
 
-ALONE = ("lifted", "open", "closed")
-"""Kinds of sentences that name one object only."""
-KINDS = ("on", "in", "stack", "near", "pushed", *ALONE)
 _EACH = 4
 """Pictures of one arrangement of objects."""
-SENTENCES = 8
-"""Sentences about each picture."""
-_OWN, _SYNONYM, _LOOSE = 0.25, 0.2, 0.6
-"""Shares of sentences that are a scene's own, of other words for a thing, and of forms that are said loosely."""
+_MOST = 32
+"""Objects that a scene may have."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """N pictures with sentences and labels; the arrays are in memory."""
+    """N pictures with labels; the arrays are in memory."""
 
     images: NDArray[np.uint8]
     """(N, V, S, S, 3) sRGB."""
     state: NDArray[np.float32]
     """(N, 7)"""
-    sentences: NDArray[np.str_]
-    """(N, K)"""
     points: NDArray[np.float32]
-    """(N, K, 2, 3) what is named first and second, in the base frame [m]; NaN where no second one is named."""
+    """(N, MOST, 3) the middle of each object of the scene, of what opens its handle, in the base frame [m]; NaN behind the last."""
     camera: NDArray[np.float32]
     """(N, CAMERA) where the first picture was taken from; see `worldgen.sim.optics`."""
-    rivals: NDArray[np.float32]
-    """(N, K, 3) the nearest other object of the same category as what is named first [m]; NaN where there is none."""
+    scene: NDArray[np.int64]
+    """(N,) which of `scenes`."""
+    scenes: NDArray[np.str_]
+    """(M,) spec of each scene, as JSON."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     @classmethod
     def joined(cls, parts: Sequence[Pictures]) -> Pictures:
-        """Return all parts as one."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+        """Return all parts as one; a scene that several parts are of is there once."""
+        known: dict[str, int] = {}
+        scene = [
+            np.array([known.setdefault(text, len(known)) for text in part.scenes.tolist()])[part.scene]
+            for part in parts
+        ]
+        images, state, points, camera = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "state", "points", "camera")
+        )
+        return cls(images, state, points, camera, np.concatenate(scene), np.array(list(known)))
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,6 @@ class Job:
     domain: str
     size: int
     cameras: tuple[str, ...]
-    held_out: bool
-    """Whether sentences take the forms kept for reports."""
 
 
 def draw(
@@ -90,7 +85,6 @@ def draw(
     size: int,
     cameras: tuple[str, ...],
     workers: int,
-    held_out: bool = False,
 ) -> Iterator[int]:
     """Draw `count` pictures of scenes into files in a folder, and yield how many there are after each file; those that are there stay.
 
@@ -106,7 +100,6 @@ def draw(
         "domain": domain,
         "size": size,
         "cameras": list(cameras),
-        "held_out": held_out,
     }
     note = folder / "pictures.json"
     if note.exists() and json.loads(note.read_text()) != made:
@@ -114,7 +107,7 @@ def draw(
             f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras. Give another --out or delete it."
         )
     store.write_file(note, json.dumps(made))
-    jobs = list(_jobs(scenes, folder, count, seed, domain, size, cameras, held_out))
+    jobs = list(_jobs(scenes, folder, count, seed, domain, size, cameras))
     done = sum(job.count * len(job.folders) for job in jobs if job.path.exists())
     yield done
     waiting = [job for job in jobs if not job.path.exists()]
@@ -149,16 +142,13 @@ def _jobs(
     domain: str,
     size: int,
     cameras: tuple[str, ...],
-    held_out: bool,
 ) -> Iterator[Job]:
     """Yield jobs of five scenes; every round draws each scene once more, so that fewer pictures are of all scenes too."""
     group, each = 5, 16 * _EACH
     for index in range(-(-count // each)):
         if index % group == 0:
             chosen = [scenes[(index + step) % len(scenes)].folder for step in range(group)]
-            yield Job(
-                folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, cameras, held_out
-            )
+            yield Job(folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, cameras)
 
 
 def _draw(job: Job) -> int:
@@ -180,76 +170,17 @@ def _scene(folder: Path, job: Job, number: int) -> Pictures:
     try:
         scatter, spec = Scatter(stage), stage.scene.record.spec
         rng = np.random.default_rng([job.seed, number])
-        rows = [
-            _row(spec, sight, rng, job.held_out)
-            for _ in range(job.count // _EACH)
-            for sight in scatter.pictures(int(rng.integers(2**31)), _EACH)
-        ]
+        seen = [sight for _ in range(job.count // _EACH) for sight in scatter.pictures(int(rng.integers(2**31)), _EACH)]
     finally:
         stage.close()
-    return Pictures(*(np.stack(column) for column in zip(*rows, strict=True)))
-
-
-def _row(spec: SceneSpec, sight: Sight, rng: np.random.Generator, held_out: bool) -> tuple[NDArray[np.generic], ...]:
-    """Return one row of each array of `Pictures`."""
-    sentences, points, rivals = [], [], []
-    for _ in range(SENTENCES):
-        sentence, names = _sentence(spec, rng, held_out)
-        nothing = np.full(3, np.nan)
-        points.append([sight.points.get(name, nothing) for name in names])
-        sentences.append(sentence)
-        rivals.append(_rival(spec, sight, names[0]))
-    image = np.stack(list(sight.observation.images.values()))
-    return (
-        image, sight.observation.state, np.array(sentences, "U160"), np.array(points, np.float32),
-        sight.camera.astype(np.float32), np.array(rivals, np.float32),
-    )  # fmt: skip
-
-
-def _rival(spec: SceneSpec, sight: Sight, name: str) -> NDArray[np.float64]:
-    category = spec.object(name).category
-    others = [sight.points[item.name] for item in spec.objects if item.category == category and item.name != name]
-    return min(others, key=lambda point: float(np.linalg.norm(point - sight.points[name])), default=np.full(3, np.nan))
-
-
-def _sentence(spec: SceneSpec, rng: np.random.Generator, held_out: bool) -> tuple[str, tuple[str, str]]:
-    """Return a sentence about a scene and the two objects that it names; the second is "" where it names one."""
-    if rng.uniform() < _OWN:
-        told = spec.task.sentences()
-        names = goal_names(spec.task.goals[0])
-        return told[int(rng.integers(len(told)))], (names[0], names[1] if len(names) > 1 else "")
-    for _ in range(20):
-        target, other = (
-            spec.objects[int(index)] for index in rng.choice(len(spec.objects), 2, replace=len(spec.objects) < 2)
-        )
-        kind = str(rng.choice(_kinds(target, other)))
-        forms = templates(kind, held_out)
-        try:
-            words = _noun(target, spec, rng), _noun(other, spec, rng)
-        except DesignError:  # nothing tells it from another one
-            continue
-        form = forms[int(rng.integers(len(forms)))]
-        sentence = say(loosely(form, rng) if not held_out and rng.uniform() < _LOOSE else form, *words)
-        return sentence, (target.name, "" if kind in ALONE else other.name)
-    return spec.task.instruction, (goal_names(spec.task.goals[0]) + ("",))[:2]  # type: ignore[return-value]
-
-
-def _kinds(target: ObjectSpec, other: ObjectSpec) -> list[str]:
-    if target.role == "fixture":
-        return ["open", "closed"] if target.category != "zone" else ["near"]
-    if target.name == other.name:
-        return ["lifted"]
-    if other.category == "zone":
-        return ["pushed", "lifted"]
-    return ["on", "in", "stack", "near", "lifted"]
-
-
-def _noun(item: ObjectSpec, spec: SceneSpec, rng: np.random.Generator) -> str:
-    rivals = [other for other in spec.objects if other.name != item.name]
-    said = [key for key in ("colour", "pattern", "material") if rng.uniform() < 0.35]
-    phrase = refer(item, rivals, said)
-    known = vocabulary.categories().get(item.category)
-    noun = item.category.replace("_", " ")
-    if known and known.synonyms and rng.uniform() < _SYNONYM and phrase.endswith(noun):
-        phrase = phrase.removesuffix(noun) + str(rng.choice(known.synonyms)).replace("_", " ")
-    return phrase
+    points = np.full((len(seen), _MOST, 3), np.nan, np.float32)
+    for row, sight in zip(points, seen, strict=True):
+        row[: len(spec.objects)] = [sight.points[item.name] for item in spec.objects]
+    return Pictures(
+        np.stack([np.stack(list(sight.observation.images.values())) for sight in seen]),
+        np.stack([sight.observation.state for sight in seen]),
+        points,
+        np.stack([sight.camera for sight in seen]).astype(np.float32),
+        np.zeros(len(seen), np.int64),
+        np.array([spec.model_dump_json()]),
+    )

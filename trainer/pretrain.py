@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldgen.library import Scene, SceneLibrary
+from worldgen.spec import SceneSpec
 
 from . import pictures
 from .config import Pretrain
 from .demos import interface_of
 from .errors import RunError
 from .fit import Plan, claim, fit
-from .pictures import SENTENCES, Pictures
+from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import save_policy
 from .records import Interface, require_size
+from .sentences import Sentences
 from .sight import Labels, in_sight, sight_loss
 
 _EMA = 0.999
 """Decay of the running mean of the weights."""
+_AT_ONCE = 256
+"""Pictures that are measured at once."""
+HELD_OUT_FORMS = "unseen-instructions"
+"""Split whose pictures are spoken about in forms of sentences that are kept for reports."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """N sentences and what they name."""
+
+    sentences: list[str]
+    named: NDArray[np.int64]
+    """(N, 2) indices of the objects that are named first and second; -1 for none."""
+    points: NDArray[np.float32]
+    """(N, 2, 3) where these are [m]; NaN for none."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +77,8 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     """
     torch.set_num_threads(config.threads)
     require_size(config.size)
-    if config.pictures < 1 or not 1 <= config.asked <= SENTENCES:
-        raise RunError(
-            f"pictures {config.pictures} must be at least 1, and asked {config.asked} from 1 to {SENTENCES}."
-        )
+    if config.pictures < 1 or config.asked < 1:
+        raise RunError(f"pictures {config.pictures} and asked {config.asked} must be at least 1.")
     scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:
@@ -90,7 +105,8 @@ def figures(
     found = {}
     for split, group in sorted(_by_split(libraries).items()):
         if split != "train":
-            found[split] = measure(net, _drawn(group, config, split, config.report, tell))
+            data = _drawn(group, config, split, config.report, tell)
+            found[split] = measure(net, data, Speakers(data, held_out=split == HELD_OUT_FORMS))
             tell(f"{split}: {told(found[split])}")
     return found
 
@@ -102,33 +118,62 @@ def _by_split(libraries: list[Path]) -> dict[str, list[Scene]]:
     return scenes
 
 
-def measure(net: Sighted, data: Pictures) -> Figures:
-    """Return how well a network finds what the first sentence of each picture names; what is out of sight does not count."""
-    said, true, second, also = [], [], [], []
+class Speakers:
+    """Say things about pictures.
+
+    Args:
+        data: The pictures.
+        held_out: See `Sentences`.
+        loose: See there.
+    """
+
+    def __init__(self, data: Pictures, held_out: bool = False, loose: bool = False) -> None:
+        specs = [SceneSpec.model_validate_json(text) for text in data.scenes.tolist()]
+        self.scenes = [Sentences(spec, held_out, loose) for spec in specs]
+        self._data = data
+
+    def __call__(self, rows: NDArray[Any], count: int, rng: np.random.Generator) -> Spoken:
+        """Return `count` sentences about each picture of `rows` (N,)."""
+        said = [self.scenes[scene](rng) for scene in self._data.scene[rows] for _ in range(count)]
+        named = np.array([names for _, *names in said]).reshape(-1, 2)
+        points = self._data.points[rows.repeat(count)[:, None], named]
+        return Spoken(
+            [sentence for sentence, *_ in said], named, np.where(named[..., None] < 0, np.float32(np.nan), points)
+        )
+
+    def rivals(self, rows: NDArray[Any], spoken: Spoken) -> NDArray[np.float32]:
+        """Return the nearest other object of the category of what is named first (N, 3) [m], for one sentence about each; NaN for none."""
+        found = np.full((len(rows), 3), np.nan, np.float32)
+        for place, row, (target, _) in zip(found, rows, spoken.named, strict=True):
+            points = self._data.points[row]
+            others = points[self.scenes[self._data.scene[row]].rivals(target)]
+            if len(others):
+                place[:] = others[np.linalg.norm(others - points[target], axis=1).argmin()]
+        return found
+
+
+def measure(net: Sighted, data: Pictures, speakers: Speakers) -> Figures:
+    """Return how well a network finds what a sentence about each picture names; what is out of sight does not count."""
+    rows, said = np.arange(len(data)), []
+    spoken = speakers(rows, 1, np.random.default_rng(0))
     with torch.inference_mode():
         net.eval()
-        for index in torch.arange(len(data)).split(256):
-            rows = index.numpy()
-            inputs = _inputs(net, data, rows, np.zeros((len(rows), 1), int))
-            found = net.where(net.remember(inputs)).numpy()
-            said.append(found[:, 0])
-            second.append(found[:, 1])
-            true.append(data.points[rows, 0, 0])
-            also.append(data.points[rows, 0, 1])
+        for part in np.array_split(rows, -(-len(rows) // _AT_ONCE)):
+            seen = net.remember(_inputs(net, data, part, [spoken.sentences[row] for row in part]))
+            said.append(net.where(seen).numpy())
         net.train()
-    answer, truth = np.concatenate(said), np.concatenate(true)
-    labels = Labels(data.points[:, 0], data.state[:, :3], data.camera)
-    places = in_sight(labels.places())
-    shown = places[:, 0]
-    error = np.linalg.norm(answer - truth, axis=1)[shown]
-    rival = shown & np.isfinite(data.rivals[:, 0]).all(axis=1)
-    right = np.linalg.norm(answer - truth, axis=1) < np.linalg.norm(answer - data.rivals[:, 0], axis=1)
-    others = np.linalg.norm(np.concatenate(second) - np.concatenate(also), axis=1)[places[:, 1]]
+    answer, truth = np.concatenate(said), spoken.points
+    places = in_sight(Labels(truth, data.state[:, :3], data.camera).places())
+    error = np.linalg.norm(answer - truth, axis=2)
+    shown, rivals = places[:, 0], speakers.rivals(rows, spoken)
+    rival = shown & np.isfinite(rivals).all(axis=1)
+    right = error[:, 0] < np.linalg.norm(answer[:, 0] - rivals, axis=1)
+    first, second = error[shown, 0], error[places[:, 1], 1]
     return Figures(
-        median_mm=1e3 * float(np.median(error)),
-        within_15_mm=float((error < 0.015).mean()),
+        median_mm=1e3 * float(np.median(first)),
+        within_15_mm=float((first < 0.015).mean()),
         right_of_rivals=float(right[rival].mean()) if rival.any() else math.nan,
-        other_median_mm=1e3 * float(np.median(others)) if len(others) else math.nan,
+        other_median_mm=1e3 * float(np.median(second)) if len(second) else math.nan,
         pictures=int(shown.sum()),
         rivals=int(rival.sum()),
     )
@@ -138,7 +183,7 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
     folder, said = config.out / name, 0.0
     seed = config.seed + (0 if name == "pictures" else 10**9)
     for done in pictures.draw(
-        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, cameras=config.cameras, workers=config.workers, held_out=name == "unseen-instructions",
+        scenes, folder, count, seed=seed, domain=config.domain, size=config.size, cameras=config.cameras, workers=config.workers,
     ):  # fmt: skip
         if done / count >= said:
             tell(f"{name}: {done} of {count} drawn")
@@ -155,37 +200,26 @@ def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
 
 def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train a network and return the running mean of its weights."""
-    return fit(
-        net,
-        [list(net.parameters())],
-        lambda step: _loss(net, data, *_batch(len(data), data.sentences.shape[1], config, step)),
-        Plan(config.steps, (config.lr,), config.weight_decay, _EMA),
-        config.out,
-        tell,
-    )
+    speakers = Speakers(data, loose=True)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.default_rng([config.seed, step])
+        rows = np.sort(rng.integers(len(data), size=config.batch))
+        return _loss(net, data, rows, speakers(rows, config.asked, rng))
+
+    plan = Plan(config.steps, (config.lr,), config.weight_decay, _EMA)
+    return fit(net, [list(net.parameters())], loss, plan, config.out, tell)
 
 
-def _batch(count: int, sentences: int, config: Pretrain, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return which pictures a step shows (N,), and which sentences with each (N, K)."""
-    rng = np.random.default_rng([config.seed, step])
-    which = rng.random((config.batch, sentences)).argsort(axis=1)[:, : config.asked]
-    return np.sort(rng.integers(count, size=config.batch)), which
-
-
-def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> Inputs:
-    said = data.sentences[rows[:, None], which].ravel()
-    pieces = torch.from_numpy(net.words([str(sentence) for sentence in said]))
+def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], sentences: Sequence[str]) -> Inputs:
+    pieces = torch.from_numpy(net.words(sentences))
     return Inputs(as_pictures(data.images[rows]), torch.from_numpy(data.state[rows]), pieces)
 
 
-def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], which: NDArray[Any]) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of pictures `rows` (N,) and sentences `which` (N, K) of each, and its parts."""
-    view, asked = net.remember(_inputs(net, data, rows, which)), which.shape[1]
-    labels = Labels(
-        data.points[rows[:, None], which].reshape(-1, 2, 3),
-        data.state[rows, :3].repeat(asked, axis=0),
-        data.camera[rows].repeat(asked, axis=0),
-    )
+def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], spoken: Spoken) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of pictures `rows` (N,) and as many sentences about each as were spoken, and its parts."""
+    view, asked = net.remember(_inputs(net, data, rows, spoken.sentences)), len(spoken.sentences) // len(rows)
+    labels = Labels(spoken.points, data.state[rows, :3].repeat(asked, axis=0), data.camera[rows].repeat(asked, axis=0))
     return sight_loss(view, net.where(view), labels)
 
 

@@ -103,6 +103,7 @@ def synonyms(kind: str, name: str) -> tuple[str, ...]:
     return words.get(name, ()) if isinstance(words, dict) else ()
 
 
+@cache
 def templates(kind: str, held_out: bool) -> tuple[str, ...]:
     """Return the templates of one goal, either those of the training splits or the held-out ones; the plainest first."""
     return tuple(item.text for item in phrases().templates[kind] if item.held_out == held_out)

@@ -1,4 +1,4 @@
-"""Labelled pictures: a sentence names what its labels are of; labels are where the picture shows it; drawn files stay."""
+"""Labelled pictures: each label is where its object is; drawn files stay; scenes are there once."""
 
 from __future__ import annotations
 
@@ -12,136 +12,19 @@ import pytest
 
 from trainer import pictures
 from trainer.errors import RunError
-from trainer.pictures import ALONE, Job, Pictures, _jobs, _noun, _row, _sentence
+from trainer.pictures import Job, Pictures, _jobs, _scene
 from worldgen.library import Scene, SceneLibrary
-from worldgen.phrases import is_held_out, phrases, say, templates
 from worldgen.sim import domains
-from worldgen.sim.sight import Scatter, Sight
+from worldgen.sim.sight import Scatter
 from worldgen.sim.stage import Settings, Stage, View
-from worldgen.sim.world import Observation
-from worldgen.spec import SceneSpec, goal_names
-
-THING = {"size": (0.06, 0.06, 0.08), "material": "plastic"}
-
-
-def spec() -> SceneSpec:
-    """Return a scene with two mugs, a plate and a fixture that opens."""
-    objects = [
-        {"name": "mug_1", "category": "mug", "colour": "red", "role": "target", **THING},
-        {"name": "mug_2", "category": "mug", "colour": "blue", "role": "distractor", **THING},
-        {"name": "plate", "category": "plate", "colour": "white", "role": "container", **THING},
-        {"name": "cabinet", "category": "drawer", "colour": "green", "role": "fixture", **THING},
-    ]
-    task = {
-        "instruction": "put the red mug on the plate",
-        "goals": [{"kind": "on", "target": "mug_1", "support": "plate"}],
-    }
-    base = {"name": "made", "surface": {"material": "oak"}, "background": {"room": "kitchen"}}
-    return SceneSpec.model_validate({**base, "objects": objects, "task": task})
-
-
-class TestSentences:
-    @pytest.mark.parametrize("held_out", [False, True])
-    def test_names_what_it_says_in_a_form_of_its_kind(self, monkeypatch: pytest.MonkeyPatch, held_out: bool) -> None:
-        monkeypatch.setattr(pictures, "_OWN", 0.0)
-        monkeypatch.setattr(pictures, "_LOOSE", 0.0)
-        monkeypatch.setattr(pictures, "_noun", lambda item, *_: f"<{item.name}>")
-        rng, seen = np.random.default_rng(0), set()
-        for _ in range(400):
-            sentence, (target, other) = _sentence(spec(), rng, held_out)
-            assert f"<{target}>" in sentence
-            assert (f"<{other}>" in sentence) if other else sentence.count("<") == 1
-            assert sentence.count("<") <= 2
-            kinds = [
-                kind
-                for kind in pictures.KINDS
-                for form in templates(kind, held_out)
-                if say(form, f"<{target}>", f"<{other}>") == sentence
-            ]
-            assert kinds, sentence
-            assert {kind in ALONE for kind in kinds} == {not other}
-            seen |= set(kinds)
-        assert seen >= {"on", "in", "near", "lifted", "open", "closed"}
-
-    def test_a_loose_sentence_still_names_what_it_means(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pictures, "_OWN", 0.0)
-        monkeypatch.setattr(pictures, "_LOOSE", 1.0)
-        monkeypatch.setattr(pictures, "_noun", lambda item, *_: f"<{item.name}>")
-        rng = np.random.default_rng(0)
-        for _ in range(200):
-            sentence, names = _sentence(spec(), rng, False)
-            assert all(f"<{name}>" in sentence for name in names if name)
-
-    def test_held_out_forms_are_said_only_where_asked_for(self) -> None:
-        rng, made = np.random.default_rng(1), spec()
-        own = set(made.task.sentences())
-        plain = {_sentence(made, rng, False)[0] for _ in range(300)} - own
-        kept = {_sentence(made, rng, True)[0] for _ in range(300)} - own
-        assert len(plain) > 50
-        assert not any(is_held_out(sentence) for sentence in plain)
-        assert sum(is_held_out(sentence) for sentence in kept) > 0.9 * len(kept)
-
-    def test_a_scenes_own_sentence_names_its_goal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pictures, "_OWN", 1.0)
-        made = spec()
-        for seed in range(20):
-            sentence, names = _sentence(made, np.random.default_rng(seed), False)
-            assert sentence in made.task.sentences()
-            assert names == ("mug_1", "plate") == goal_names(made.task.goals[0])
-
-    def test_words_fit_one_object_only(self) -> None:
-        made = spec()
-        for seed in range(60):
-            rng = np.random.default_rng(seed)
-            red, blue = (_noun(made.object(name), made, rng) for name in ("mug_1", "mug_2"))
-            assert "red" in red.split()
-            assert "blue" in blue.split()
-            assert not {"red", "blue"} & set(_noun(made.object("plate"), made, rng).split())
-
-    def test_two_alike_are_never_named_by_what_they_share(self) -> None:
-        made = spec()
-        alike = made.model_copy(
-            update={"objects": tuple(item.model_copy(update={"colour": "red"}) for item in made.objects)}
-        )
-        rng = np.random.default_rng(0)
-        own = set(alike.task.sentences())
-        for _ in range(100):
-            sentence, (target, other) = _sentence(alike, rng, False)
-            if sentence not in own:
-                assert not {target, other} & {"mug_1", "mug_2"}
-
-    def test_all_kinds_have_forms(self) -> None:
-        assert set(pictures.KINDS) <= set(phrases().templates)
-
-
-def test_a_row_puts_each_label_where_its_object_is() -> None:
-    made = spec()
-    names = [item.name for item in made.objects]
-    points = {name: np.array([0.3, 0.1 * index, 0.02]) for index, name in enumerate(names)}
-    seen = Observation({"policy": np.zeros((8, 8, 3), np.uint8)}, np.zeros(7, np.float32), "")
-    sight = Sight(seen, points, np.arange(10.0))
-    for seed in range(30):
-        image, _, sentences, where, camera, rivals = _row(made, sight, np.random.default_rng(seed), False)
-        rng = np.random.default_rng(seed)
-        told = [_sentence(made, rng, False) for _ in sentences]
-        assert image.shape == (1, 8, 8, 3)
-        assert sentences.tolist() == [sentence for sentence, _ in told]
-        assert camera.tolist() == list(range(10))
-        for index, (_, (target, other)) in enumerate(told):
-            assert where[index, 0] == pytest.approx(points[target], abs=1e-6)
-            if other:
-                assert where[index, 1] == pytest.approx(points[other], abs=1e-6)
-            else:
-                assert np.isnan(where[index, 1]).all()
-            rival = {"mug_1": "mug_2", "mug_2": "mug_1"}.get(target)
-            assert np.isnan(rivals[index]).all() if rival is None else rivals[index] == pytest.approx(points[rival])
+from worldgen.spec import SceneSpec
 
 
 class TestJobs:
     @staticmethod
     def jobs(count: int, scenes: int) -> list[Job]:
         made: list[Any] = [SimpleNamespace(folder=Path(f"{index}")) for index in range(scenes)]
-        return list(_jobs(made, Path("out"), count, 3, "none", 32, ("policy",), False))
+        return list(_jobs(made, Path("out"), count, 3, "none", 32, ("policy",)))
 
     @pytest.mark.parametrize(("count", "scenes"), [(1, 1), (64, 3), (65, 3), (1000, 4), (3000, 7)])
     def test_enough_pictures_of_all_scenes(self, count: int, scenes: int) -> None:
@@ -176,6 +59,37 @@ def test_a_scatter_labels_every_object(scene: Scene) -> None:
         stage.close()
 
 
+def test_rows_hold_each_object_where_the_scatter_put_it(scene: Scene) -> None:
+    job = Job(Path("unused"), (scene.folder,), 8, 3, "none", 32, ("policy",))
+    drawn, spec = _scene(scene.folder, job, 0), scene.record.spec
+    assert drawn.images.shape == (8, 1, 32, 32, 3)
+    assert [SceneSpec.model_validate_json(text) for text in drawn.scenes] == [spec]
+    stage = Stage(scene, Settings(domains.load("none"), views=(View("policy", 32, 32),)), trusted=True)
+    try:
+        first = int(np.random.default_rng([3, 0]).integers(2**31))
+        for row, sight in enumerate(Scatter(stage).pictures(first, 4)):
+            for index, item in enumerate(spec.objects):
+                assert drawn.points[row, index] == pytest.approx(sight.points[item.name], abs=1e-6)
+            assert np.isnan(drawn.points[row, len(spec.objects) :]).all()
+            assert np.array_equal(drawn.images[row, 0], sight.observation.images["policy"])
+            assert drawn.camera[row] == pytest.approx(sight.camera, abs=1e-5)
+    finally:
+        stage.close()
+
+
+def test_joined_scenes_are_there_once_and_rows_keep_theirs() -> None:
+    def part(names: list[str], which: list[int]) -> Pictures:
+        count = len(which)
+        images, rows = np.zeros((count, 1, 8, 8, 3), np.uint8), np.zeros((count, 7), np.float32)
+        return Pictures(
+            images, rows, np.zeros((count, 32, 3), np.float32), rows, np.array(which, np.int64), np.array(names)
+        )
+
+    whole = Pictures.joined([part(["a", "bb"], [0, 1, 1]), part(["bb", "c", "a"], [2, 0, 1])])
+    assert whole.scenes[whole.scene].tolist() == ["a", "bb", "bb", "a", "bb", "c"]
+    assert sorted(whole.scenes.tolist()) == ["a", "bb", "c"]
+
+
 class TestDraw:
     @pytest.fixture
     def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -186,7 +100,7 @@ class TestDraw:
             made.append(job.path)
             rows = job.count * len(job.folders)
             with job.path.open("wb") as file:
-                np.savez(file, **{field.name: np.full((rows, 2), job.seed, np.float32) for field in fields(Pictures)})  # type: ignore[arg-type]
+                np.savez(file, **{field.name: np.zeros(rows, int) for field in fields(Pictures)})  # type: ignore[arg-type]
             return rows
 
         class Pool:
@@ -249,9 +163,9 @@ def test_real_pictures_in_real_processes(scene: Scene, tmp_path: Path) -> None:
     list(pictures.draw([scene], tmp_path / "two", 640, **settings, workers=2))
     one, two = pictures.load(tmp_path / "one"), pictures.load(tmp_path / "two", 320)
     for field in fields(Pictures):
-        assert np.array_equal(getattr(one, field.name), getattr(two, field.name), equal_nan=field.name != "sentences")
+        assert np.array_equal(getattr(one, field.name), getattr(two, field.name), equal_nan=field.name != "scenes")
     assert one.images.shape == (320, 2, 32, 32, 3)
     assert (one.images[:, 0] != one.images[:, 1]).any()
     assert one.images.std() > 5
-    assert np.isfinite(one.points[:, :, 0]).all()
+    assert np.isfinite(one.points[:, : len(scene.record.spec.objects)]).all()
     assert len(one) == 320

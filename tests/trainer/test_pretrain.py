@@ -15,7 +15,9 @@ from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
 from trainer.policies.vision import Seen, TrunkSettings
 from trainer.records import Interface
+from trainer.sentences import Sentences
 from worldgen.sim.optics import CAMERA, on_table
+from worldgen.spec import SceneSpec
 
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=8, layers=1, heads=2)
 
@@ -25,22 +27,38 @@ ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)
 assert len(ABOVE) == CAMERA
 
 
+def scene() -> str:
+    """A scene of two mugs and two plates, as JSON."""
+    kinds = [("mug", "red"), ("mug", "blue"), ("plate", "white"), ("tray", "green")]
+    objects = [
+        {
+            "name": f"{kind}_{colour}",
+            "role": "distractor",
+            "category": kind,
+            "colour": colour,
+            "material": "plastic",
+            "size": (0.06, 0.06, 0.08),
+        }
+        for kind, colour in kinds
+    ]
+    task = {"instruction": "lift the red mug", "goals": [{"kind": "lifted", "target": "mug_red"}]}
+    base = {"name": "made", "surface": {"material": "oak"}, "background": {"room": "kitchen"}}
+    return SceneSpec.model_validate({**base, "objects": objects, "task": task}).model_dump_json()
+
+
 def made(count: int = 24, seed: int = 0) -> Pictures:
-    """Pictures of a bright square on grey, as a camera above a table sees it."""
+    """Pictures of a bright square on grey, as a camera above a table sees it; all objects are there."""
     rng = np.random.default_rng(seed)
-    pixels = rng.uniform(0.1, 0.9, (count, 3, 2, 2)).astype(np.float32)
-    pixels[:] = pixels[:, :1]
+    pixels = rng.uniform(0.1, 0.9, (count, 1, 2)).astype(np.float32)
     images = np.full((count, 1, 32, 32, 3), 90, np.uint8)
-    for image, pixel in zip(images, pixels[:, 0, 0], strict=True):
+    for image, pixel in zip(images, pixels[:, 0], strict=True):
         x, y = (pixel * 32).astype(int)
         image[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 250
-    table = on_table(np.tile(ABOVE, (count, 1)), pixels.reshape(count, 6, 2)).reshape(count, 3, 2, 2)
-    points = np.concatenate([table, np.zeros((count, 3, 2, 1))], axis=-1).astype(np.float32)
-    sentences = np.array([["lift the mug", "lift the cup", "put the mug on the plate"]] * count)
-    points[:, :2, 1] = np.nan
+    points = np.full((count, 32, 3), np.nan, np.float32)
+    points[:, :4, :2], points[:, :4, 2] = on_table(np.tile(ABOVE, (count, 1)), pixels), 0.0
     return Pictures(
-        images, rng.normal(size=(count, 7)).astype(np.float32), sentences, points,
-        np.tile(ABOVE, (count, 1)), np.full((count, 3, 3), np.nan, np.float32),
+        images, rng.normal(size=(count, 7)).astype(np.float32), points,
+        np.tile(ABOVE, (count, 1)), np.zeros(count, np.int64), np.array([scene()]),
     )  # fmt: skip
 
 
@@ -51,9 +69,12 @@ def net() -> Sighted:
 
 def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = made(40), net()
-    data.rivals[:20, 0] = data.points[:20, 0, 0] + [0.05, 0, 0]
-    off = np.where(np.arange(40) < 10, 0.04, 0.004)[:, None] * [1, 0, 0]  # ten answers are nearer to the rival
-    answers = torch.from_numpy((data.points[:, 0, 0] + off).astype(np.float32))
+    speakers = pretrain.Speakers(data)
+    speakers.scenes[0] = _Fixed(SceneSpec.model_validate_json(scene()))
+    data.points[:20, 1] += [0.05, 0, 0]  # the blue mug stands 5 cm beside the red one
+    data.points[20:, 1] = [9, 9, 9]
+    off = np.where(np.arange(40) < 10, 0.04, 0.004)[:, None] * [1, 0, 0]  # ten answers are nearer to the blue one
+    answers = torch.from_numpy((data.points[:, 0] + off).astype(np.float32))
     calls: list[int] = []
 
     def answer(seen: Seen) -> torch.Tensor:
@@ -62,11 +83,34 @@ def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
         return answers[first : first + count, None].repeat(1, 2, 1)
 
     monkeypatch.setattr(model.where, "forward", answer)
-    found = pretrain.measure(model, data)
+    monkeypatch.setattr(pretrain, "_AT_ONCE", 16)
+    found = pretrain.measure(model, data, speakers)
+    assert len(calls) == 3
     assert found.median_mm == pytest.approx(4, abs=1e-3)
     assert found.within_15_mm == pytest.approx(30 / 40)
-    assert (found.pictures, found.rivals) == (40, 20)
-    assert found.right_of_rivals == pytest.approx(10 / 20)
+    assert (found.pictures, found.rivals) == (40, 40)
+    assert found.right_of_rivals == pytest.approx(30 / 40)
+    assert found.other_median_mm == pytest.approx(4, abs=1e-3)
+
+
+class _Fixed(Sentences):
+    """Always says the same."""
+
+    def __call__(self, rng: np.random.Generator) -> tuple[str, int, int]:
+        return "put the red mug on the plate", 0, 2
+
+
+def test_labels_are_those_of_what_was_named() -> None:
+    data = made(6)
+    data.points[:, :4] = np.arange(24).reshape(6, 4, 1)
+    rows = np.array([1, 1, 4])
+    spoken = pretrain.Speakers(data, loose=True)(rows, 5, np.random.default_rng(0))
+    assert len(spoken.sentences) == len(spoken.points) == 15
+    for row, named, points in zip(rows.repeat(5), spoken.named, spoken.points, strict=True):
+        for index, point in zip(named, points, strict=True):
+            assert np.isnan(point).all() if index < 0 else (point == data.points[row, index]).all()
+    assert (spoken.named[:, 1] < 0).any()
+    assert (spoken.named[:, 1] >= 0).any()
 
 
 def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +131,8 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
         pretrain._train(net(), data, killed, print)
     again = pretrain._train(net(), data, killed, print)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    rows, which = np.arange(24), np.zeros((24, 1), int)
-    before, model = float(pretrain._loss(net(), data, rows, which)[0].detach()), net()
+    rows = np.arange(24)
+    spoken = pretrain.Speakers(data)(rows, 1, np.random.default_rng(0))
+    before, model = float(pretrain._loss(net(), data, rows, spoken)[0].detach()), net()
     model.load_state_dict(weights)
-    assert float(pretrain._loss(model, data, rows, which)[0].detach()) < 0.8 * before
+    assert float(pretrain._loss(model, data, rows, spoken)[0].detach()) < 0.8 * before

@@ -95,9 +95,14 @@ def _learned(pieces: int) -> Tokenizer:
 
 
 def _corpus() -> Iterator[str]:
-    """Yield what a robot may be told: templates filled with words of the vocabulary, all words, attributes."""
+    """Yield what a robot may be told in training: templates filled with words of the vocabulary, all words, attributes.
+
+    A word that is kept for reports thus falls into parts, as any word does that nobody has heard.
+    """
     rng, known = random.Random(0), vocabulary.categories()
-    nouns = sorted({word.replace("_", " ") for name, item in known.items() for word in item.words(name)})
+    nouns = sorted(
+        {word.replace("_", " ") for name, item in known.items() if not item.held_out for word in item.words(name)}
+    )
     attributes = [
         *vocabulary.colours(),
         *vocabulary.materials(),

@@ -1,0 +1,147 @@
+"""What can be said about a scene: sentences that name one object and mostly a second one, in words that fit nothing else there.
+
+Knows no pictures: a picture's labels are where its objects are, and what is said about it may be another thing each time it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from worldgen import vocabulary
+from worldgen.errors import DesignError
+from worldgen.phrases import attribute, loosely, say, telling, templates
+from worldgen.spec import ObjectSpec, SceneSpec, goal_names
+
+ALONE = ("lifted", "open", "closed")
+"""Kinds of sentences that name one object only."""
+KINDS = ("on", "in", "stack", "near", "pushed", *ALONE)
+_OWN, _TASK, _LOOSE = 0.15, 0.2, 0.6
+"""Shares of sentences that are a scene's own, of others that are about what it asks for, and of forms that are said loosely."""
+_SYNONYM, _STRANGE = 0.2, 0.12
+"""Shares of nouns that are another word for the thing, and a word that nobody knows."""
+_MORE = 0.35
+"""How often each attribute that is not needed is said."""
+_TRIES = 20
+
+_ATTRIBUTES = ("colour", "pattern", "material")
+"""In the order in which they are said."""
+
+Rng = np.random.Generator
+T = TypeVar("T")
+
+
+class Sentences:
+    """Says things about one scene.
+
+    Args:
+        spec: The scene.
+        held_out: Whether to use the forms of sentences that are kept for reports, instead of those of training.
+        loose: Whether to say much loosely, and some with words that nobody knows.
+    """
+
+    def __init__(self, spec: SceneSpec, held_out: bool = False, loose: bool = False) -> None:
+        self.objects, self.held_out, self.loose = spec.objects, held_out, loose
+        self._index = {item.name: index for index, item in enumerate(spec.objects)}
+        self._task, goal = spec.task, spec.task.goals[0]
+        self._named = [spec.object(name) for name in goal_names(goal)]
+        self._kind = "stack" if spec.family() == "stack" else goal.kind
+
+    def __call__(self, rng: Rng) -> tuple[str, int, int]:
+        """Return a sentence and the indices of the objects that it names first and second; -1 for no second one."""
+        if rng.random() >= _OWN:
+            for _ in range(_TRIES):
+                kind, named = self._about(rng)
+                nouns = [noun for item in named if (noun := self._noun(item, rng))]
+                if len(nouns) == len(named):  # else nothing tells one of them from another thing
+                    form = _one(templates(kind, self.held_out), rng)
+                    if self.loose and rng.random() < _LOOSE:
+                        form = loosely(form, rng)
+                    return say(form, nouns[0], nouns[-1]), *self._which(named)
+        return _one(self._task.sentences(), rng), *self._which(self._named)
+
+    def _about(self, rng: Rng) -> tuple[str, list[ObjectSpec]]:
+        """Return a kind of sentence and what it names."""
+        if rng.random() < _TASK:
+            return self._kind, self._named
+        count = len(self.objects)
+        first = int(rng.integers(count))
+        second = (first + int(rng.integers(1, count))) % count if count > 1 else first
+        target, other = self.objects[first], self.objects[second]
+        kind = _one(_kinds(target, other), rng)
+        return kind, [target] if kind in ALONE else [target, other]
+
+    def _which(self, named: Sequence[ObjectSpec]) -> tuple[int, int]:
+        first, second = (*(self._index[item.name] for item in named), -1)[:2]
+        return first, second
+
+    def rivals(self, index: int) -> list[int]:
+        """Return the indices of the other objects of an object's category."""
+        category = self.objects[index].category
+        return [other for other, item in enumerate(self.objects) if item.category == category and other != index]
+
+    def _noun(self, item: ObjectSpec, rng: Rng) -> str | None:
+        """Return a noun phrase without article that fits an object and none of the others; None where there is none."""
+        if self.loose and rng.random() < _STRANGE:
+            return self._strange(item, rng)
+        needed = self._needed[self._index[item.name]]
+        if needed is None:
+            return None
+        words = [getattr(item, key) if key in needed else _maybe(item, key, rng) for key in _ATTRIBUTES]
+        known, noun = vocabulary.categories().get(item.category), item.category
+        if known and known.synonyms and rng.random() < _SYNONYM:
+            noun = _one(known.synonyms, rng)
+        return " ".join([*filter(None, words), noun.replace("_", " ")])
+
+    def _strange(self, item: ObjectSpec, rng: Rng) -> str:
+        """Return a noun phrase whose noun nobody knows: what colour it says is what there is to go by."""
+        colour, *rest = _ATTRIBUTES
+        words = [attribute(item, colour), *(_maybe(item, key, rng) for key in rest)]
+        return " ".join([*filter(None, words), strange(rng)])
+
+    @cached_property
+    def _needed(self) -> list[tuple[str, ...] | None]:
+        """Attributes that tell each object from its rivals; None for one that nothing does."""
+        found: list[tuple[str, ...] | None] = []
+        for index, item in enumerate(self.objects):
+            rivals = [self.objects[other] for other in self.rivals(index)]
+            try:
+                found.append(telling(item, rivals))
+            except DesignError:
+                found.append(None)
+        return found
+
+
+def strange(rng: Rng) -> str:
+    """Return a word that nobody knows: the beginnings of one or two nouns and the end of another."""
+    nouns = _nouns()
+    parts = [_one(nouns, rng)[: int(rng.integers(2, 5))] for _ in range(1 + (rng.random() < 0.3))]
+    found = "".join([*parts, _one(nouns, rng)[-int(rng.integers(2, 5)) :]])
+    return found if found not in nouns else 2 * found
+
+
+@cache
+def _nouns() -> tuple[str, ...]:
+    known = vocabulary.categories().items()
+    return tuple(word for word, item in known if len(word) > 3 and word.isalpha() and not item.held_out)
+
+
+def _maybe(item: ObjectSpec, key: str, rng: Rng) -> str:
+    return attribute(item, key) if rng.random() < _MORE else ""
+
+
+def _one(items: Sequence[T], rng: Rng) -> T:
+    return items[int(rng.integers(len(items)))]
+
+
+def _kinds(target: ObjectSpec, other: ObjectSpec) -> tuple[str, ...]:
+    if target.role == "fixture":
+        return ("open", "closed") if target.category != "zone" else ("near",)
+    if target.name == other.name:
+        return ("lifted",)
+    if other.category == "zone":
+        return "pushed", "lifted"
+    return "on", "in", "stack", "near", "lifted"
