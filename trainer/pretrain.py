@@ -163,7 +163,7 @@ def measure(net: Sighted, data: Pictures, speakers: Speakers) -> Figures:
             said.append(net.where(seen).numpy())
         net.train()
     answer, truth = np.concatenate(said), spoken.points
-    places = in_sight(Labels(truth, data.state[:, :3], data.camera).places())
+    places = in_sight(Labels(truth, data.state[:, :6], data.camera).places())
     error = np.linalg.norm(answer - truth, axis=2)
     shown, rivals = places[:, 0], speakers.rivals(rows, spoken)
     rival = shown & np.isfinite(rivals).all(axis=1)
@@ -219,7 +219,7 @@ def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], sentences: Sequenc
 def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], spoken: Spoken) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of pictures `rows` (N,) and as many sentences about each as were spoken, and its parts."""
     view, asked = net.remember(_inputs(net, data, rows, spoken.sentences)), len(spoken.sentences) // len(rows)
-    labels = Labels(spoken.points, data.state[rows, :3].repeat(asked, axis=0), data.camera[rows].repeat(asked, axis=0))
+    labels = Labels(spoken.points, data.state[rows, :6].repeat(asked, axis=0), data.camera[rows].repeat(asked, axis=0))
     return sight_loss(view, net.where(view), labels)
 
 

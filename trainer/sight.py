@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldgen.sim.optics import CAMERA, on_table, seen_at
 from worldgen.sim.truth import SIGHT
 
-from .policies.vision import CORNERS, GRID, MARKS, TAUGHT, Seen
+from .policies.vision import CORNERS, GRID, HANDS, MARKS, TAUGHT, Seen
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
@@ -40,7 +41,7 @@ class Labels:
     points: NDArray[np.float32]
     """(N, 2, 3) what is named first and second, in the base frame [m]; NaN where nothing is."""
     tool: NDArray[np.float32]
-    """(N, 3) the tool [m]."""
+    """(N, 6) the tool's point [m] and its rotation vector from pointing down [rad]."""
     camera: NDArray[np.float32]
     """(N, CAMERA) where the first picture was taken from; see `worldgen.sim.optics`."""
 
@@ -50,12 +51,14 @@ class Labels:
         told = privileged[:, -SIGHT:]
         points = told[:, :6].reshape(-1, 2, 3)
         nothing = ~points.any(axis=-1, keepdims=True)
-        return cls(np.where(nothing, np.float32(np.nan), points), state[:, :3], told[:, -CAMERA:])
+        return cls(np.where(nothing, np.float32(np.nan), points), state[:, :6], told[:, -CAMERA:])
 
     def places(self) -> NDArray[np.float32]:
-        """Return where in the picture the things of the slots `TAUGHT` are, as shares of it: (N, 2 + 1 + marks, 2)."""
+        """Return where in the picture the things of the slots `TAUGHT` are, as shares of it: (N, TAUGHT, 2)."""
+        back = Rotation.from_rotvec(self.tool[:, 3:]).apply([0, 0, 1])
+        hand = self.tool[:, None, :3] + np.array(HANDS)[:, None] * back[:, None]
         marks = np.broadcast_to(np.array(MARKS), (len(self.tool), len(MARKS), 3))
-        return seen_at(self.camera, np.concatenate([self.points, self.tool[:, None], marks], axis=1)).astype(np.float32)
+        return seen_at(self.camera, np.concatenate([self.points, hand, marks], axis=1)).astype(np.float32)
 
 
 def in_sight(places: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from trainer.sentences import Sentences
 from worldgen.sim.optics import CAMERA, on_table
 from worldgen.spec import SceneSpec
 
-SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=8, layers=1, heads=2)
+SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=10, layers=1, heads=2)
 
 
 ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.policies.vision import CORNERS, GRID, MARKS, TARGET, TAUGHT, TOOL, Seen, spread
+from trainer.policies.vision import CORNERS, GRID, HAND, HANDS, MARKS, TARGET, TAUGHT, Seen, spread
 from trainer.sight import Labels, _blobs, in_sight, sight_loss
 from worldgen.sim.optics import on_table, seen_at
 from worldgen.sim.truth import PRIVILEGED, SIGHT
@@ -31,9 +31,8 @@ def labels(count: int = 12) -> Labels:
     rng = np.random.default_rng(0)
     points = rng.uniform([0.1, -0.12, 0.0], [0.3, 0.12, 0.05], (count, 2, 3)).astype(np.float32)
     points[::3, 1] = np.nan
-    return Labels(
-        points, rng.uniform([0.1, -0.1, 0.05], [0.3, 0.1, 0.2], (count, 3)).astype(np.float32), cameras(count)
-    )
+    tool = rng.uniform([0.1, -0.1, 0.05, -0.5, -0.5, -2], [0.3, 0.1, 0.2, 0.5, 0.5, 2], (count, 6))
+    return Labels(points, tool.astype(np.float32), cameras(count))
 
 
 def perfect(true: Labels, moved: np.ndarray | None = None) -> tuple[Seen, torch.Tensor]:
@@ -72,18 +71,27 @@ def test_labels_stand_where_the_camera_sees_them() -> None:
     places = true.places()
     assert places.shape == (12, len(TAUGHT), 2)
     assert places[1, 0] == pytest.approx(seen_at(true.camera[1:2], true.points[1, 0])[0, 0], abs=1e-6)
-    assert places[:, TOOL] == pytest.approx(seen_at(true.camera, true.tool[:, None])[:, 0], abs=1e-6)
-    assert places[2, TOOL + 1 :] == pytest.approx(seen_at(true.camera[2:3], MARKS)[0], abs=1e-6)
+    assert places[:, HAND] == pytest.approx(seen_at(true.camera, true.tool[:, None, :3])[:, 0], abs=1e-6)
+    assert places[2, HAND + len(HANDS) :] == pytest.approx(seen_at(true.camera[2:3], MARKS)[0], abs=1e-6)
     assert np.isnan(places[::3, 1]).all()
     assert in_sight(places)[:, 0].all()
     assert not in_sight(places)[::3, 1].any()
+
+
+def test_points_of_the_hand_lie_on_its_axis() -> None:
+    true = labels(2)
+    true.tool[:, 3:] = [[0, 0, 1.3], [0, 0.5, 0]]  # turned about the vertical, which moves no axis; leaning towards x
+    back = np.array([[0, 0, 1], [np.sin(0.5), 0, np.cos(0.5)]])
+    for index, height in enumerate(HANDS):
+        points = true.tool[:, None, :3] + height * back[:, None]
+        assert true.places()[:, HAND + index] == pytest.approx(seen_at(true.camera, points)[:, 0], abs=1e-6)
 
 
 def test_a_privileged_vector_says_what_is_to_be_seen() -> None:
     true = labels(4)
     vector = np.random.default_rng(0).normal(size=(4, PRIVILEGED)).astype(np.float32)
     vector[:, -SIGHT:] = np.concatenate([np.nan_to_num(true.points).reshape(4, 6), true.camera], axis=1)
-    state = np.concatenate([true.tool, np.ones((4, 4), np.float32)], axis=1)
+    state = np.concatenate([true.tool, np.ones((4, 1), np.float32)], axis=1)
     found = Labels.of(vector, state)
     for name in ("points", "tool", "camera"):
         np.testing.assert_array_equal(getattr(found, name), getattr(true, name))

@@ -29,13 +29,15 @@ _REACH = 0.1
 """Length that places on the table are counted in [m]."""
 _WAVES = 6
 """Sines and cosines that each coordinate of a place is told with; two bare numbers are learned from far more slowly."""
-TARGET, OTHER, TOOL, MARK = 0, 1, 2, 3
-"""Slots whose maps are taught: what is to be moved, where it is to go, the arm's tool, and from `MARK` on the `MARKS`."""
-MARKS = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.12), (0.0, 0.06, 0.02), (0.08, 0.0, 0.02))
-"""Points on and in the foot of the arm, in the base frame [m]: where they are seen tells where the camera is."""
-TAUGHT = (TARGET, OTHER, TOOL, *range(MARK, MARK + len(MARKS)))
-_FIXED = TAUGHT[2:]
-"""Slots whose points in space are known without looking."""
+TARGET, OTHER, HAND = 0, 1, 2
+"""Slots whose maps are taught: what is to be moved, where it is to go, and from `HAND` on the points of `HANDS` and then of `MARKS`."""
+HANDS = (0.0, 0.06, 0.12)
+"""Points on the axis of the hand, so far behind the tool's point [m]."""
+MARKS = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.12), (0.0, 0.06, 0.02), (0.0, -0.06, 0.02), (0.08, 0.0, 0.02))
+"""Points on and in the foot of the arm, in the base frame [m]."""
+_FIXED = tuple(range(HAND, HAND + len(HANDS) + len(MARKS)))
+"""Slots whose points in space are known without looking: where they are seen tells where the camera is."""
+TAUGHT = (TARGET, OTHER, *_FIXED)
 CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 """Places in a picture, as shares of its width and height, whose points on the table say how all of it is seen."""
 _TABLE = ((-0.05, -0.17), (-0.05, 0.17), (0.39, 0.11), (0.39, -0.11))
@@ -70,7 +72,7 @@ class TrunkSettings:
     """Convolutions at the grid's resolution."""
     width: int = 128
     """Of every token."""
-    slots: int = 8
+    slots: int = 10
     """Queries that look at each picture."""
     layers: int = 2
     """Of the transformer over the tokens."""

@@ -11,7 +11,7 @@ from trainer.policies.vision import TrunkSettings
 from trainer.records import Interface
 from worldgen.sim.worlds import Observations
 
-SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=8, layers=1, heads=2)
+SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=10, layers=1, heads=2)
 FACE = Interface(size=32)
 
 
