@@ -19,14 +19,13 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainer.config import Evaluate, Sampler, Zero
+from trainer.config import Evaluate, Sampler, TrunkSettings, Zero
 from trainer.dataset import Dataset, read
 from trainer.evaluate import rollout, starts_of
 from trainer.fit import Plan, fit
 from trainer.metrics import Share
 from trainer.policies.base import Batch, Inputs
 from trainer.policies.flow import FlowPolicy
-from trainer.policies.vision import TrunkSettings
 from trainer.records import Decisions
 from trainer.sets import scenes_of
 from trainer.sft import FLOOR, Windows

@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import Positional, arg
 
 from worldgen.errors import WorldgenError
 
 from .config import Demos, Evaluate, Pretrain, Sft
 from .errors import TrainerError
 
+FLAGS = arg(name="")
+"""A setting's flag is its own name, without that of the parameter that holds all of them."""
 
-def pretrain(libraries: Positional[tuple[Path, ...]], config: OmitArgPrefixes[Pretrain] = Pretrain()) -> None:
+
+def pretrain(libraries: Positional[tuple[Path, ...]], config: Annotated[Pretrain, FLAGS] = Pretrain()) -> None:
     """Teach a network to see and read on pictures of generated scenes; policies start from the result, OUT/policy.
 
     Scenes of split `train` are learned from; all other splits are for the figures that are printed at the end.
@@ -29,7 +33,7 @@ def pretrain(libraries: Positional[tuple[Path, ...]], config: OmitArgPrefixes[Pr
     run(list(libraries), config, _tell)
 
 
-def demos(library: Positional[Path], config: OmitArgPrefixes[Demos] = Demos()) -> None:
+def demos(library: Positional[Path], config: Annotated[Demos, FLAGS] = Demos()) -> None:
     """Let the scripted expert show how each scene is solved, and write a LeRobot v3.0 dataset.
 
     Args:
@@ -42,7 +46,7 @@ def demos(library: Positional[Path], config: OmitArgPrefixes[Demos] = Demos()) -
     print(f"{config.out}: {config.episodes} demonstrations. {tried} starts were tried now.")
 
 
-def sft(data: Positional[Path], config: OmitArgPrefixes[Sft] = Sft()) -> None:
+def sft(data: Positional[Path], config: Annotated[Sft, FLAGS] = Sft()) -> None:
     """Train a policy to imitate a dataset; the result is OUT/policy.
 
     Args:
@@ -55,7 +59,7 @@ def sft(data: Positional[Path], config: OmitArgPrefixes[Sft] = Sft()) -> None:
     print(f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out} LIBRARY")
 
 
-def evaluate(run: Positional[Path], library: Positional[Path], config: OmitArgPrefixes[Evaluate] = Evaluate()) -> None:
+def evaluate(run: Positional[Path], library: Positional[Path], config: Annotated[Evaluate, FLAGS] = Evaluate()) -> None:
     """Play a policy from many starts; print its success with a 95 % interval and write a page with films.
 
     Args:

@@ -58,6 +58,26 @@ Sampler = (
 
 
 @dataclass(frozen=True)
+class TrunkSettings:
+    """Sizes of what sees and reads."""
+
+    channels: int = 64
+    """Of the picture's features; a multiple of 8."""
+    blocks: int = 4
+    """Convolutions at the grid's resolution."""
+    width: int = 128
+    """Of every token; a multiple of heads."""
+    slots: int = 10
+    """Queries that look at each picture; ten are taught what to look at, more are free."""
+    layers: int = 2
+    """Of the transformer over the tokens."""
+    text_layers: int = 1
+    """Of the one over the words."""
+    heads: int = 4
+    """Of every attention."""
+
+
+@dataclass(frozen=True)
 class Pretrain:
     """Teach a network to see and read on pictures of generated scenes; the result is what policies start from."""
 
@@ -89,6 +109,8 @@ class Pretrain:
     """Threads that learn."""
     report: int = 1_500
     """Pictures of each of the other splits that the figures are measured on."""
+    trunk: TrunkSettings = TrunkSettings()
+    """Sizes of what sees and reads."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +149,10 @@ class Sft:
     """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
+    horizon: int = 4
+    """Actions that are predicted at each look; the first four are executed."""
+    layers: int = 3
+    """Of the transformer that decides."""
     warm: int = 3_000
     """Optimiser steps before those: what decides learns alone, from what the base sees in each frame, which is computed once. Many times
     cheaper than with the base in motion; not done where there is no base."""
@@ -158,6 +184,8 @@ class Sft:
     """Fixes the first weights and the order of learning."""
     threads: int = 2
     """Threads that learn."""
+    trunk: TrunkSettings = TrunkSettings()
+    """Sizes of what sees and reads, where there is no base; a base has its own."""
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,10 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
 
 def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
     torch.manual_seed(config.seed)
-    net = Sighted(face)
+    try:
+        net = Sighted(face, config.trunk)
+    except ValueError as error:
+        raise RunError(str(error)) from error
     net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
     return net
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from worldgen.sim.truth import PRIVILEGED
 
-from .config import Sft
+from .config import Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
@@ -90,18 +90,27 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
 def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     """Return the policy before training: from a base, from nothing, or one that goes on."""
     torch.manual_seed(config.seed)
+    own = {"horizon": config.horizon, "layers": config.layers}
     if base is None:
         require_size(data.interface.size)
-        policy = new_policy(config.policy, data.interface)
+        policy = new_policy(config.policy, data.interface, None, config.trunk, **own)
         policy.statistics.fit("state", data.state, 0.02)
     else:
         try:
             require_fits(data.interface, base.interface, root)
         except DatasetError as error:
             raise DatasetError(f"{error} Or start from another base: --base FOLDER, or --base none.") from None
-        if base.kind == config.policy:
+        going_on = base.kind == config.policy
+        given = {} if config.trunk in (base.sizes, TrunkSettings()) else {"trunk": config.trunk}
+        given |= {name: value for name, value in own.items() if going_on and value != getattr(base, name)}
+        if given:
+            raise RunError(
+                f"{' and '.join(f'{name} {value}' for name, value in given.items())} cannot be had: '{config.base}' has its own. "
+                "Leave them out, or start from --base none."
+            )
+        if going_on:
             return base.train()
-        policy = new_policy(config.policy, base.interface, base)
+        policy = new_policy(config.policy, base.interface, base, **own)
     policy.statistics.fit("action", data.action[~data.perturbed], FLOOR)
     return policy
 

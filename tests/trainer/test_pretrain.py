@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from trainer import checkpoint, fit, pretrain
-from trainer.config import Pretrain
+from trainer.config import Pretrain, TrunkSettings
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
-from trainer.policies.vision import Seen, TrunkSettings
+from trainer.policies.vision import Seen
 from trainer.records import Interface
 from trainer.sentences import Sentences
 from worldgen.sim.optics import CAMERA, on_table

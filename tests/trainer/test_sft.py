@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainer import fit
 from trainer import sft as module
-from trainer.config import Sft
+from trainer.config import Sft, TrunkSettings
 from trainer.dataset import Dataset, read
 from trainer.errors import DatasetError, RunError
 from trainer.metrics import read_log
@@ -348,8 +348,23 @@ def test_what_it_starts_from(data: Path, base: Path, tmp_path: Path) -> None:
     assert same(again, policy)
 
 
+def test_sizes_are_asked_for_where_they_can_be_had(data: Path, base: Path, tmp_path: Path) -> None:
+    found, wide = read(data), TrunkSettings(width=64)
+    policy = module._start(config(tmp_path, base, horizon=6, layers=1), load_policy(base), found, data)
+    assert (policy.horizon, policy.layers, policy.chunk) == (6, 1, 4)
+    bare = module._start(config(tmp_path, Path("none"), trunk=wide), None, found, data)
+    assert bare.sizes.width == 64
+    with pytest.raises(RunError, match="has its own"):
+        module._start(config(tmp_path, base, trunk=wide), load_policy(base), found, data)
+    save_policy(policy, tmp_path / "policy", {})
+    with pytest.raises(RunError, match="layers 3 cannot be had"):
+        module._start(config(tmp_path, base, horizon=6), load_policy(tmp_path / "policy"), found, data)
+    with pytest.raises(RunError, match="multiple of trunk[.]heads"):
+        module._start(config(tmp_path, Path("none"), trunk=TrunkSettings(width=66)), None, found, data)
+
+
 def test_from_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "new_policy", lambda kind, face, base=None: FlowPolicy(face, SMALL, words()))
+    monkeypatch.setattr(module, "new_policy", lambda kind, face, *_, **__: FlowPolicy(face, SMALL, words()))
     policy = module._start(config(tmp_path, tmp_path), None, read(data), data)
     assert policy.statistics.state_mean.numpy() == pytest.approx(read(data).state.mean(axis=0), abs=1e-5)
 

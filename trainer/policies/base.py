@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from worldgen.sim.worlds import Observations
 
-from ..config import Sampler
+from ..config import Sampler, TrunkSettings
 from ..records import Decisions, Interface
 from .text import LENGTH, Words
-from .vision import OTHER, TARGET, Seen, Trunk, TrunkSettings
+from .vision import OTHER, TARGET, Seen, Trunk
 
 _METRE = 0.1
 """Length that positions are counted in [m]."""

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from worldgen.sim.worlds import Observations
 
-from ..config import Learned, Ode, Sampler, Sde, Zero
+from ..config import Learned, Ode, Sampler, Sde, TrunkSettings, Zero
 from ..records import Decisions, Interface
 from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block, TrunkSettings
+from .vision import Block
 
 _DRAWS = 2
 """Times and noises that each demonstration is shown with: the expert is cheap beside the trunk."""
@@ -69,7 +69,7 @@ class FlowPolicy(Acting):
         words: Tokenizer.
         horizon: Actions that are predicted.
         chunk: Actions that are executed, the first of them.
-        expert_layers: Layers of the expert.
+        layers: Layers of the expert.
     """
 
     kind: ClassVar[str] = "flow"
@@ -81,13 +81,13 @@ class FlowPolicy(Acting):
         words: Words | None = None,
         horizon: int = 4,
         chunk: int = 4,
-        expert_layers: int = 3,
+        layers: int = 3,
     ) -> None:
         if not 1 <= chunk <= horizon:
             raise ValueError(f"chunk {chunk} must be between 1 and the horizon {horizon}.")
         super().__init__(interface, trunk, words)
-        self.horizon, self.chunk, self.expert_layers = horizon, chunk, expert_layers
-        self.expert = Expert(len(interface.action), horizon, trunk.width, trunk.heads, expert_layers)
+        self.horizon, self.chunk, self.layers = horizon, chunk, layers
+        self.expert = Expert(len(interface.action), horizon, trunk.width, trunk.heads, layers)
         self.loudness = nn.Linear(trunk.width, len(interface.action))
         nn.init.zeros_(self.loudness.weight)
         nn.init.zeros_(self.loudness.bias)
@@ -95,7 +95,7 @@ class FlowPolicy(Acting):
     @classmethod
     def own_settings(cls) -> tuple[str, ...]:
         """See `Sighted`."""
-        return "horizon", "chunk", "expert_layers"
+        return "horizon", "chunk", "layers"
 
     # --- imitation ----------------------------------------------------------------------------------------------------------
 

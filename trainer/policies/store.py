@@ -11,11 +11,11 @@ from typing import Any, cast
 from worldgen import data
 
 from .. import checkpoint
-from ..errors import CheckpointError
+from ..config import TrunkSettings
+from ..errors import CheckpointError, RunError
 from ..records import Interface
 from .base import Sighted
 from .text import Words
-from .vision import TrunkSettings
 
 KINDS = {
     "base": "trainer.policies.base:Sighted",
@@ -80,15 +80,34 @@ def folder_of(base: str) -> Path:
     return data.path("assets", "policies", "base") if base == "shipped" else Path(base)
 
 
-def new_policy(kind: str, interface: Interface, base: Sighted | None = None) -> Any:
-    """Return an untrained policy that sees and reads as a base does, or from random weights."""
+def new_policy(
+    kind: str,
+    interface: Interface,
+    base: Sighted | None = None,
+    trunk: TrunkSettings = TrunkSettings(),
+    **own: int,
+) -> Any:
+    """Return an untrained policy that sees and reads as a base does, or from random weights.
+
+    Args:
+        kind: One of `KINDS`.
+        interface: What it sees and does.
+        base: Where sight and words come from; None for random weights of sizes `trunk`.
+        trunk: See there.
+        own: Further arguments of the policy's class.
+
+    Raises:
+        RunError: When sizes do not fit each other.
+    """
     module, name = KINDS[kind].split(":")
     maker = getattr(import_module(module), name)
-    if base is None:
-        return maker(interface)
-    policy = maker(interface, base.sizes, base.words)
-    for part in ("trunk", "where", "statistics"):
-        getattr(policy, part).load_state_dict(getattr(base, part).state_dict())
+    try:
+        policy = maker(interface, trunk, **own) if base is None else maker(interface, base.sizes, base.words, **own)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    if base is not None:
+        for part in ("trunk", "where", "statistics"):
+            getattr(policy, part).load_state_dict(getattr(base, part).state_dict())
     return policy
 
 

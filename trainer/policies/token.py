@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from worldgen.sim.worlds import Observations
 
-from ..config import Ode, Sampler, Zero
+from ..config import Ode, Sampler, TrunkSettings, Zero
 from ..records import Decisions, Interface
 from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block, TrunkSettings
+from .vision import Block
 
 BINS = 256
 _REACH = 4.0
@@ -34,7 +34,7 @@ class TokenPolicy(Acting):
         words: Tokenizer.
         horizon: Actions that are predicted.
         chunk: Actions that are executed, the first of them.
-        decoder_layers: Layers of the decoder.
+        layers: Layers of the decoder.
         temperature: That tokens are drawn with, and scored with.
     """
 
@@ -47,7 +47,7 @@ class TokenPolicy(Acting):
         words: Words | None = None,
         horizon: int = 4,
         chunk: int = 4,
-        decoder_layers: int = 3,
+        layers: int = 3,
         temperature: float = 1.0,
     ) -> None:
         if not 1 <= chunk <= horizon:
@@ -55,17 +55,17 @@ class TokenPolicy(Acting):
         if temperature <= 0:
             raise ValueError(f"temperature {temperature} must be above 0.")
         super().__init__(interface, trunk, words)
-        self.horizon, self.chunk, self.decoder_layers, self.temperature = horizon, chunk, decoder_layers, temperature
+        self.horizon, self.chunk, self.layers, self.temperature = horizon, chunk, layers, temperature
         count = horizon * len(interface.action)
         self.values = nn.Embedding(BINS + 1, trunk.width)  # the last one begins a sentence
         self.places = nn.Parameter(0.02 * torch.randn(count, trunk.width))
-        self.layers = nn.ModuleList([Block(trunk.width, trunk.heads, across=True) for _ in range(decoder_layers)])
+        self.decoder = nn.ModuleList([Block(trunk.width, trunk.heads, across=True) for _ in range(layers)])
         self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, BINS)
 
     @classmethod
     def own_settings(cls) -> tuple[str, ...]:
         """See `Sighted`."""
-        return "horizon", "chunk", "decoder_layers", "temperature"
+        return "horizon", "chunk", "layers", "temperature"
 
     def tokens(self, actions: Tensor) -> Tensor:
         """Return the bins (N, H * 7) of actions (N, H, 7) in physical units."""
@@ -123,7 +123,7 @@ class TokenPolicy(Acting):
         """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
         first = torch.full((len(tokens), 1), BINS, dtype=torch.long)
         now = self.values(torch.cat([first, tokens[:, :-1]], dim=1)) + self.places[: tokens.shape[1]]
-        for layer in self.layers:
+        for layer in self.decoder:
             now = layer(now, memory=memory, causal=True)
         logits: Tensor = self.leave(self.norm(now))
         return logits

@@ -7,11 +7,13 @@ Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..config import TrunkSettings
 
 GRID = 16
 """Cells of an attention map along each side."""
@@ -21,6 +23,8 @@ _NEAR = 1.5
 """How far around the middle of the cell that was picked is looked at, in cells. A mean over all of a map would lie between two candidates."""
 _DARK = 0.05
 """Spread of a picture below which it counts as dark, and is not made brighter than so."""
+_GROUPS = 8
+"""Of channels that are normalised together."""
 _COARSE = 4
 """Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
 _FAR = 1.5
@@ -60,24 +64,6 @@ class Seen:
     """(N * K, V, slots, 2) where in the picture each slot looks, as shares of its width and height."""
     points: Tensor
     """(N * K, V, slots, 2) where what each slot looks at lies on the table, in the base frame [m]."""
-
-
-@dataclass(frozen=True)
-class TrunkSettings:
-    """Sizes of the trunk."""
-
-    channels: int = 64
-    """Of the picture's features."""
-    blocks: int = 4
-    """Convolutions at the grid's resolution."""
-    width: int = 128
-    """Of every token."""
-    slots: int = 10
-    """Queries that look at each picture."""
-    layers: int = 2
-    """Of the transformer over the tokens."""
-    text_layers: int = 1
-    heads: int = 4
 
 
 class Reader(nn.Module):
@@ -158,7 +144,7 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = nn.GroupNorm(_GROUPS, channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -179,7 +165,7 @@ class Eye(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
         dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
         self.blocks = nn.ModuleList([_Residual(channels, dilation) for dilation in dilations])
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = nn.GroupNorm(_GROUPS, channels)
         self.back, self.sharpen = nn.Conv2d(channels, _FINE, 1), nn.Conv2d(_FINE, _FINE, 3, padding=1)
         self.tell = nn.Sequential(
             nn.Linear(channels, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width)
@@ -253,6 +239,9 @@ class Trunk(nn.Module):
         pieces: Size of the vocabulary.
         length: Most pieces of an instruction.
         settings: Sizes.
+
+    Raises:
+        ValueError: When sizes do not fit each other.
     """
 
     def __init__(
@@ -260,8 +249,7 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         width = settings.width
-        if settings.slots < len(TAUGHT):
-            raise ValueError(f"slots {settings.slots} must be at least {len(TAUGHT)}: so many are taught.")
+        _require(settings)
         self.settings = settings
         self.reader = Reader(pieces, length, settings)
         self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
@@ -328,6 +316,19 @@ class Trunk(nn.Module):
         for layer in self.layers:
             seen = layer(seen)
         return Seen(self.norm(seen), *(torch.stack(parts, dim=1) for parts in (maps, corners, looks, points)))
+
+
+def _require(settings: TrunkSettings) -> None:
+    """Raises ValueError when sizes do not fit each other."""
+    for name, value in asdict(settings).items():
+        if value < (name not in ("blocks", "layers", "text_layers")):
+            raise ValueError(f"trunk.{name} {value} is too small.")
+    if settings.channels % _GROUPS:
+        raise ValueError(f"trunk.channels {settings.channels} must be a multiple of {_GROUPS}.")
+    if settings.width % settings.heads:
+        raise ValueError(f"trunk.width {settings.width} must be a multiple of trunk.heads {settings.heads}.")
+    if settings.slots < len(TAUGHT):
+        raise ValueError(f"trunk.slots {settings.slots} must be at least {len(TAUGHT)}: so many are taught.")
 
 
 def _cells(count: int) -> Tensor:

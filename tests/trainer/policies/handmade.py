@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from trainer.config import TrunkSettings
 from trainer.policies.text import Words
-from trainer.policies.vision import TrunkSettings
 from trainer.records import Interface
 from worldgen.sim.worlds import Observations
 
