@@ -359,7 +359,7 @@ def test_sizes_are_asked_for_where_they_can_be_had(data: Path, base: Path, tmp_p
     save_policy(policy, tmp_path / "policy", {})
     with pytest.raises(RunError, match="layers 3 cannot be had"):
         module._start(config(tmp_path, base, horizon=6), load_policy(tmp_path / "policy"), found, data)
-    with pytest.raises(RunError, match="multiple of trunk[.]heads"):
+    with pytest.raises(RunError, match=r"multiple of trunk\.heads"):
         module._start(config(tmp_path, Path("none"), trunk=TrunkSettings(width=66)), None, found, data)
 
 
