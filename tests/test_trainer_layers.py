@@ -16,7 +16,7 @@ ROOT = Path(trainer.__file__).parent
 LAYERS: tuple[str, ...] = (
     "errors",
     "records config",
-    "metrics lerobot checkpoint play pictures sentences sets",
+    "metrics lerobot checkpoint play pictures sentences sets advantages losses",
     "robomimic",
     "dataset policies.text policies.vision",
     "recorder policies.base sight",
@@ -26,7 +26,7 @@ LAYERS: tuple[str, ...] = (
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight"}
+WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight", "losses"}
 """May import torch, beside all of `policies`."""
 LIGHT = (
     "cli",
@@ -41,6 +41,7 @@ LIGHT = (
     "play",
     "report",
     "sets",
+    "advantages",
 )
 """Work where torch is not installed."""
 BLANKET = ["policies/text.py"]
