@@ -93,7 +93,7 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     own = {"horizon": config.horizon, "layers": config.layers}
     if base is None:
         require_size(data.interface.size)
-        policy = new_policy(config.policy, data.interface, None, config.trunk, **own)
+        policy = new_policy(config.policy, data.interface, None, config.trunk, own)
         policy.statistics.fit("state", data.state, 0.02)
     else:
         try:
@@ -101,16 +101,16 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
         except DatasetError as error:
             raise DatasetError(f"{error} Or start from another base: --base FOLDER, or --base none.") from None
         going_on = base.kind == config.policy
-        given = {} if config.trunk in (base.sizes, TrunkSettings()) else {"trunk": config.trunk}
-        given |= {name: value for name, value in own.items() if going_on and value != getattr(base, name)}
+        given = [f"{name} {value}" for name, value in own.items() if going_on and value != getattr(base, name)]
+        if config.trunk not in (base.sizes, TrunkSettings()):
+            given.append(str(config.trunk))
         if given:
             raise RunError(
-                f"{' and '.join(f'{name} {value}' for name, value in given.items())} cannot be had: '{config.base}' has its own. "
-                "Leave them out, or start from --base none."
+                f"{' and '.join(given)} cannot be had: '{config.base}' has its own. Leave them out, or start from --base none."
             )
         if going_on:
             return base.train()
-        policy = new_policy(config.policy, base.interface, base, **own)
+        policy = new_policy(config.policy, base.interface, base, own=own)
     policy.statistics.fit("action", data.action[~data.perturbed], FLOOR)
     return policy
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from worldgen import data
@@ -85,7 +86,7 @@ def new_policy(
     interface: Interface,
     base: Sighted | None = None,
     trunk: TrunkSettings = TrunkSettings(),
-    **own: int,
+    own: Mapping[str, int] = MappingProxyType({}),
 ) -> Any:
     """Return an untrained policy that sees and reads as a base does, or from random weights.
 
