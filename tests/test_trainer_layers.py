@@ -20,7 +20,7 @@ LAYERS: tuple[str, ...] = (
     "robomimic",
     "dataset policies.text policies.vision",
     "recorder policies.base sight",
-    "policies.flow policies.token policies.store report report_page fit",
+    "policies.flow policies.token policies.critic policies.store report report_page fit",
     "pretrain demos sft",
     "evaluate",
     "cli",
