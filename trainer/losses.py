@@ -28,35 +28,35 @@ class Clip:
 
 
 def policy_loss(
-    new: Tensor, old: Tensor, advantages: Tensor, valid: Tensor, clip: Clip
+    new: Tensor, old: Tensor, advantages: Tensor, weight: Tensor, clip: Clip
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the clipped surrogate and what to show of it.
 
-    -min(ρ A, clip(ρ, 1 - low, 1 + high) A), at most `dual` times -A where A < 0, with ρ = exp(κ (new - old)): a mean over what is valid.
+    -min(ρ A, clip(ρ, 1 - low, 1 + high) A), at most `dual` times -A where A < 0, with ρ = exp(κ (new - old)): a weighted mean.
 
     Args:
         new: (N,) log-densities under the policy in training.
         old: (N,) those under the policy that acted, by the same forward pass.
         advantages: (N,)
-        valid: (N,) which decisions count; what stands in the others' rows changes nothing.
+        weight: (N,) what each decision counts; where it is 0, nothing that stands in its row changes anything.
         clip: Bounds.
     """
+    valid = weight > 0
     shift = torch.where(valid, new - old, 0.0)
     gain = torch.where(valid, advantages, 0.0)
     ratio = torch.exp(clip.power * shift)
     kept = ratio.clamp(1 - clip.low, 1 + clip.high)
     best = torch.minimum(ratio * gain, kept * gain)
     best = torch.where(gain < 0, torch.maximum(best, clip.dual * gain), best)
-    count = valid.sum().clamp_min(1)
+    share = weight / weight.sum().clamp_min(1e-9)
     with torch.no_grad():
-        share = valid.float() / count
         outside = torch.where(gain > 0, ratio > 1 + clip.high, ratio < 1 - clip.low) & (gain != 0)
         parts = {
             "kl": float(((shift.exp() - 1 - shift) * share).sum()),
             "clipped": float((outside * share).sum()),
             "ratio": float((ratio * share).sum()),
         }
-    return -best.sum() / count, parts
+    return -(best * share).sum(), parts
 
 
 def value_loss(new: Tensor, old: Tensor, target: Tensor, valid: Tensor, clip: float) -> tuple[Tensor, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,10 @@ class Moment:
     privileged: NDArray[np.float32] | None
     chunk: NDArray[np.float32]
     """(C, 7) as decided."""
+    reward: float = 0.0
+    """What was paid for it."""
+    steps: int = 0
+    """Actions of it that were executed."""
 
 
 @dataclass
@@ -97,9 +101,10 @@ def _step(
     done = worlds.step(chunks, live)
     for row, slot in enumerate(live):
         course = courses[slot]
-        course.moments.append(_moment(now, row, chunks[row]))
-        course.steps += int(done.steps[row])
-        course.reward += float(done.reward[row])
+        reward, steps = float(done.reward[row]), int(done.steps[row])
+        course.moments.append(replace(_moment(now, row, chunks[row]), reward=reward, steps=steps))
+        course.steps += steps
+        course.reward += reward
         shown[slot] = done.observations, row
 
 

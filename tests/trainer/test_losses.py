@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainer.losses import Clip, explained, policy_loss, value_loss
 
-ALL = torch.tensor([True])
+ALL = torch.ones(1)
 
 
 def slope(ratio: float, advantage: float, clip: Clip) -> float:
@@ -34,15 +34,15 @@ def test_where_the_gradient_is_zero(power: float) -> None:
 
 def test_nothing_moved() -> None:
     same = torch.randn(50)
-    loss, parts = policy_loss(same, same, torch.randn(50), torch.ones(50, dtype=torch.bool), Clip())
+    loss, parts = policy_loss(same, same, torch.randn(50), torch.ones(50), Clip())
     assert (parts["kl"], parts["clipped"], parts["ratio"]) == (0, 0, pytest.approx(1))
     assert loss.isfinite()
 
 
 def test_figures_by_hand() -> None:
     new = torch.tensor([math.log(1.5), math.log(0.5), 0.0, 9.0])
-    gain, valid = torch.tensor([1.0, -1.0, 2.0, 1.0]), torch.tensor([True, True, True, False])
-    loss, parts = policy_loss(new, torch.zeros(4), gain, valid, Clip(0.2, 0.2))
+    gain, weight = torch.tensor([1.0, -1.0, 2.0, 1.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    loss, parts = policy_loss(new, torch.zeros(4), gain, weight, Clip(0.2, 0.2))
     assert float(loss) == pytest.approx(-(1.2 - 0.8 + 2.0) / 3)
     assert parts["clipped"] == pytest.approx(2 / 3)
     assert parts["ratio"] == pytest.approx(1.0)
@@ -56,7 +56,7 @@ def test_masked_rows_may_hold_anything() -> None:
         new = torch.tensor([0.1, junk, -0.2], requires_grad=True)
         value = torch.tensor([0.5, junk, 0.1], requires_grad=True)
         other = torch.tensor([0.0, junk, 0.0])
-        loss = policy_loss(new, other, torch.tensor([1.0, junk, -1.0]), valid, Clip())[0]
+        loss = policy_loss(new, other, torch.tensor([1.0, junk, -1.0]), valid.float(), Clip())[0]
         loss = loss + value_loss(value, other, torch.tensor([1.0, junk, 0.3]), valid, 0.2)[0]
         loss.backward()
         assert new.grad is not None
@@ -69,10 +69,10 @@ def test_masked_rows_may_hold_anything() -> None:
 
 def test_parts_add_up_to_the_whole() -> None:
     torch.manual_seed(0)
-    new, old, gain, valid = torch.randn(60), torch.randn(60), torch.randn(60), torch.rand(60) < 0.8
-    whole = policy_loss(new, old, gain, valid, Clip())[0]
+    new, old, gain, weight = torch.randn(60), torch.randn(60), torch.randn(60), torch.rand(60)
+    whole = policy_loss(new, old, gain, weight, Clip())[0]
     parts = [
-        policy_loss(new[r], old[r], gain[r], valid[r], Clip())[0] * valid[r].sum() / valid.sum()
+        policy_loss(new[r], old[r], gain[r], weight[r], Clip())[0] * weight[r].sum() / weight.sum()
         for r in torch.arange(60).split(17)
     ]
     assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-5)
@@ -80,7 +80,7 @@ def test_parts_add_up_to_the_whole() -> None:
 
 def test_nobody_counts() -> None:
     none, some = torch.zeros(3, dtype=torch.bool), torch.randn(3)
-    assert float(policy_loss(some, some, some, none, Clip())[0]) == 0
+    assert float(policy_loss(some, some, some, none.float(), Clip())[0]) == 0
     assert float(value_loss(some, some, some, none, 0.2)[0]) == 0
 
 

@@ -97,6 +97,8 @@ def require_whole(course: Course, start: Start, privileged: bool) -> None:
     assert [moment.chunk[0, :2].tolist() for moment in course.moments] == [[start.seed, i] for i in range(looks)]
     assert course.steps == max(0, 2 * looks - 1)
     assert course.reward == pytest.approx(course.steps / 4)
+    assert [moment.steps for moment in course.moments] == [*[2] * (looks - 1), *[1] * (looks > 0)]
+    assert all(moment.reward == moment.steps / 4 for moment in course.moments)
     assert course.end == ("invalid" if start.scene == BROKEN else "success" if start.seed % 2 else "timeout")
 
 

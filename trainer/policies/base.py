@@ -73,6 +73,9 @@ class Policy(Protocol):
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the log-density (N,) of decisions that `act` made, and the entropy (N,), with gradients."""
 
+    def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return what `score` does, from `Acting.recall` of the inputs."""
+
     def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return how far the policy is from doing what the batch did: a mean over what is valid.
 

@@ -121,7 +121,7 @@ class FlowPolicy(Acting):
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
         trace = self.sample(memory, rng, sampler or Ode())
-        logp, _ = self._density(memory, trace)
+        logp, _ = self.density(memory, trace)
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
         return Decisions(
             actions.numpy().astype(np.float32), {"inputs": inputs, **trace}, logp.numpy().astype(np.float32)
@@ -130,7 +130,7 @@ class FlowPolicy(Acting):
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-density and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
         memory = self.recall(inputs)
-        return self._density(memory, trace)
+        return self.density(memory, trace)
 
     def sample(self, memory: Tensor, rng: torch.Generator, sampler: Sampler) -> dict[str, Any]:
         """Return a denoising chain (N, K + 1, H, 7) and which of its steps were random (N, K)."""
@@ -169,8 +169,8 @@ class FlowPolicy(Acting):
             return straight, straight, torch.exp(0.5 * (low + (high - low) * share))
         return straight, straight, torch.zeros_like(x)
 
-    def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-density and entropy (N,) of the random steps of a chain.
+    def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-density and entropy (N,) of the random steps of a chain; see `Policy.density`.
 
         Actions beyond the chunk count until the last step, for those that are executed look at them; in that one they do not.
         """

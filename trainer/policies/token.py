@@ -102,16 +102,17 @@ class TokenPolicy(Acting):
             )
             tokens = torch.cat([tokens, drawn], dim=1)
         trace = {"tokens": tokens, "greedy": greedy}
-        logp, _ = self._density(memory, trace)
+        logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)
         return Decisions(actions, {"inputs": inputs, **trace}, logp.numpy().astype(np.float32))
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
         memory = self.recall(inputs)
-        return self._density(memory, trace)
+        return self.density(memory, trace)
 
-    def _density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-probability and entropy (N,) of the tokens that were drawn; see `Policy.density`."""
         tokens = trace["tokens"]
         if trace["greedy"]:
             return torch.zeros(len(tokens)), torch.zeros(len(tokens))
