@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG, STATE = "model.safetensors", "config.json", "training_state"
 _PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
@@ -101,10 +101,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"'{folder / CONFIG}' is damaged: {error}. Copy the folder again.") from error
     found = value.get("format") if isinstance(value, dict) else None
-    if not isinstance(found, int) or found > FORMAT:
-        raise CheckpointError(
-            f"'{folder / CONFIG}' has format {found!r}; this version reads up to {FORMAT}. Update trainer."
-        )
+    if found != FORMAT:
+        advice = "Train it again" if isinstance(found, int) and found < FORMAT else "Update trainer"
+        raise CheckpointError(f"'{folder / CONFIG}' has format {found!r}; this version reads {FORMAT}. {advice}.")
     return dict(value)
 
 

@@ -83,6 +83,8 @@ class Pretrain:
 
     out: Path = Path("runs/base")
     """Folder of the run; run again to go on."""
+    base: str = ""
+    """What to start from: nothing, `shipped`, or the policy folder of an earlier run, such as runs/base/policy."""
     pictures: int = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
     steps: int = 8_000
@@ -149,10 +151,10 @@ class Sft:
     """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
-    horizon: int = 4
-    """Actions that are predicted at each look; the first four are executed."""
-    layers: int = 3
-    """Of the transformer that decides."""
+    horizon: int | None = None
+    """Actions that are predicted at each look, of which the first four are executed; default 4, or what the policy has that goes on."""
+    layers: int | None = None
+    """Of the transformer that decides; default 3, or what that policy has."""
     warm: int = 3_000
     """Optimiser steps before those: what decides learns alone, from what the base sees in each frame, which is computed once. Many times
     cheaper than with the base in motion; not done where there is no base."""

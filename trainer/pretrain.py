@@ -23,7 +23,7 @@ from .errors import RunError
 from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
-from .policies.store import save_policy
+from .policies.store import folder_of, load_policy, save_policy
 from .records import Interface, require_size
 from .sentences import Sentences
 from .sight import Labels, in_sight, sight_loss
@@ -192,7 +192,18 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
 
 
 def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
+    """Return the network before training: random weights, or what an earlier run learned.
+
+    Raises:
+        RunError: When sizes do not fit each other, or another base is of other sizes or for another arm or camera.
+    """
     torch.manual_seed(config.seed)
+    if config.base:
+        base = load_policy(folder_of(config.base))
+        other = [*face.differences(base.interface), *(["trunk"] if base.sizes != config.trunk else [])]
+        if base.kind != "base" or other:
+            raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
+        return base.train()
     try:
         net = Sighted(face, config.trunk)
     except ValueError as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from worldgen import vocabulary
 from worldgen.errors import DesignError
-from worldgen.phrases import attribute, loosely, say, telling, templates
+from worldgen.phrases import attribute, loosely, phrases, say, telling, templates
 from worldgen.spec import ObjectSpec, SceneSpec, goal_names
 
 ALONE = ("lifted", "open", "closed")
@@ -85,8 +85,9 @@ class Sentences:
 
     def _noun(self, item: ObjectSpec, rng: Rng) -> str | None:
         """Return a noun phrase without article that fits an object and none of the others; None where there is none."""
-        if self.loose and rng.random() < _STRANGE:
-            return self._strange(item, rng)
+        if self.loose and rng.random() < _STRANGE and self._index[item.name] in self._told_by_colour:
+            words = [attribute(item, "colour"), *(_maybe(item, key, rng) for key in _ATTRIBUTES if key != "colour")]
+            return " ".join([*filter(None, words), strange(rng)])
         needed = self._needed[self._index[item.name]]
         if needed is None:
             return None
@@ -96,11 +97,11 @@ class Sentences:
             noun = _one(known.synonyms, rng)
         return " ".join([*filter(None, words), noun.replace("_", " ")])
 
-    def _strange(self, item: ObjectSpec, rng: Rng) -> str:
-        """Return a noun phrase whose noun nobody knows: what colour it says is what there is to go by."""
-        colour, *rest = _ATTRIBUTES
-        words = [attribute(item, colour), *(_maybe(item, key, rng) for key in rest)]
-        return " ".join([*filter(None, words), strange(rng)])
+    @cached_property
+    def _told_by_colour(self) -> set[int]:
+        """Objects of a colour that no other one has: these can be named by a word that nobody knows."""
+        colours = [attribute(item, "colour") for item in self.objects]
+        return {index for index, colour in enumerate(colours) if colour and colours.count(colour) == 1}
 
     @cached_property
     def _needed(self) -> list[tuple[str, ...] | None]:
@@ -117,16 +118,27 @@ class Sentences:
 
 def strange(rng: Rng) -> str:
     """Return a word that nobody knows: the beginnings of one or two nouns and the end of another."""
-    nouns = _nouns()
-    parts = [_one(nouns, rng)[: int(rng.integers(2, 5))] for _ in range(1 + (rng.random() < 0.3))]
-    found = "".join([*parts, _one(nouns, rng)[-int(rng.integers(2, 5)) :]])
-    return found if found not in nouns else 2 * found
+    parts, words = _parts()
+    while True:
+        starts = [_one(parts, rng)[: int(rng.integers(2, 5))] for _ in range(1 + (rng.random() < 0.3))]
+        found = "".join([*starts, _one(parts, rng)[-int(rng.integers(2, 5)) :]])
+        if found not in words:
+            return found
 
 
 @cache
-def _nouns() -> tuple[str, ...]:
+def _parts() -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the nouns to make words of, none that is kept for reports, and all words that mean something."""
     known = vocabulary.categories().items()
-    return tuple(word for word, item in known if len(word) > 3 and word.isalpha() and not item.held_out)
+    nouns = tuple(word for word, item in known if len(word) > 3 and word.isalpha() and not item.held_out)
+    words = {part for name, item in known for word in item.words(name) for part in word.split()}
+    attributes = (
+        *vocabulary.colours(),
+        *vocabulary.materials(),
+        *vocabulary.patterns(),
+        *phrases().adjectives.values(),
+    )
+    return nouns, frozenset(words.union(*(word.split() for word in attributes)))
 
 
 def _maybe(item: ObjectSpec, key: str, rng: Rng) -> str:

@@ -90,7 +90,8 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
 def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     """Return the policy before training: from a base, from nothing, or one that goes on."""
     torch.manual_seed(config.seed)
-    own = {"horizon": config.horizon, "layers": config.layers}
+    asked = {"horizon": config.horizon, "layers": config.layers}
+    own = {name: value for name, value in asked.items() if value is not None}
     if base is None:
         require_size(data.interface.size)
         policy = new_policy(config.policy, data.interface, None, config.trunk, own)

@@ -30,6 +30,8 @@ _PIXEL = 1 / 96
 """Where the loss of a place in the picture does so, as a share of the picture."""
 _NAMED = 3.0
 """What a slot whose thing was named counts, against one whose place is always the arm's."""
+_FAR = 1.5
+"""No place of the table counts as farther along x or y than so [m]: at first a camera may look anywhere."""
 _FOUND = 10
 """So many of those beside its middle still count as looking at a thing."""
 
@@ -90,9 +92,12 @@ def sight_loss(
     points = torch.from_numpy(np.nan_to_num(labels.points))
     table = torch.from_numpy(on_table(labels.camera, np.array(CORNERS) - shift).astype(np.float32))
     error = (answer - points).norm(dim=-1).detach()[:, 0][shown[:, 0]]
-    corners = seen.corners[:, 0]
+    corners = seen.corners[:, 0].clamp(-_FAR, _FAR)
     found, looked = _mean(maps, weight), _mean(looks, near)
-    where, ground = _mean(_bent(answer, points, _BEND), near[:, :2]), _bent(corners, table, _BEND).mean()
+    where, ground = (
+        _mean(_bent(answer, points, _BEND), near[:, :2]),
+        _bent(corners, table[:, None].expand_as(corners), _BEND).mean(),
+    )
     parts = {
         "maps": float(found.detach()),
         "found": float((off[:, :2][shown[:, :2]] < _FOUND).float().mean()),
@@ -100,7 +105,8 @@ def sight_loss(
         "where": float(where.detach()),
         "median mm": 1e3 * float(error.median()),
         "within 15 mm": float((error < 0.015).float().mean()),
-        "ground mm": 1e3 * float((corners - table).norm(dim=-1).detach().median()),
+        "told mm": 1e3 * float((corners[:, 0] - table).norm(dim=-1).detach().median()),
+        "ground mm": 1e3 * float((corners[:, 1] - table).norm(dim=-1).detach().median()),
     }
     return _MAPS * found + _PIXELS * looked + _WHERE * where + _GROUND * ground, parts
 

@@ -98,7 +98,9 @@ class TestFolder:
         (tmp_path / "policy" / checkpoint.CONFIG).write_text(json.dumps(config))
         refused(tmp_path / "policy", "holds no weights")
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"format": "1"}', '{"format": 99}', "\udcff"])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "7", '{"format": "1"}', '{"format": 99}', '{"format": 1}', "\udcff"]
+    )
     def test_another_config(self, tmp_path: Path, text: str) -> None:
         write(tmp_path / "policy")
         (tmp_path / "policy" / checkpoint.CONFIG).write_bytes(text.encode(errors="surrogateescape"))

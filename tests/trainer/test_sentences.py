@@ -94,7 +94,7 @@ def test_words_fit_one_object_only() -> None:
 
 
 def test_two_alike_are_never_named_by_what_they_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentences, "_STRANGE", 0.0)
+    monkeypatch.setattr(sentences, "_STRANGE", 0.5)
     whole = spec()
     objects = tuple(item.model_copy(update={"colour": "red"}) for item in whole.objects)
     made, rng = Sentences(whole.model_copy(update={"objects": objects}), loose=True), np.random.default_rng(0)
@@ -113,7 +113,16 @@ def test_a_strange_noun_comes_with_the_colour_and_is_in_no_vocabulary(monkeypatc
         words = str(made._noun(made.objects[0], rng)).split()
         assert words[0] == "red"
         assert words[-1] not in known
-    assert len({strange(rng) for _ in range(200)}) > 150
+
+
+def test_no_strange_word_means_something() -> None:
+    rng = np.random.default_rng(0)
+    made = {strange(rng) for _ in range(60_000)}
+    known = {
+        part for name, item in vocabulary.categories().items() for word in item.words(name) for part in word.split()
+    }
+    assert len(made) > 20_000
+    assert not made & (known | set(vocabulary.colours()) | set(vocabulary.materials()))
 
 
 def test_one_object_alone_and_objects_that_rival() -> None:

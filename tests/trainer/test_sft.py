@@ -358,7 +358,8 @@ def test_sizes_are_asked_for_where_they_can_be_had(data: Path, base: Path, tmp_p
         module._start(config(tmp_path, base, trunk=wide), load_policy(base), found, data)
     save_policy(policy, tmp_path / "policy", {})
     with pytest.raises(RunError, match="layers 3 cannot be had"):
-        module._start(config(tmp_path, base, horizon=6), load_policy(tmp_path / "policy"), found, data)
+        module._start(config(tmp_path, base, layers=3), load_policy(tmp_path / "policy"), found, data)
+    assert module._start(config(tmp_path, base), load_policy(tmp_path / "policy"), found, data).horizon == 6
     with pytest.raises(RunError, match=r"multiple of trunk\.heads"):
         module._start(config(tmp_path, Path("none"), trunk=TrunkSettings(width=66)), None, found, data)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.policies.vision import CORNERS, GRID, HAND, HANDS, MARKS, TARGET, TAUGHT, Seen, spread
+from trainer.policies.vision import CORNERS, GRID, HAND, HANDS, MARKS, TARGET, TAUGHT, Seen, _known
 from trainer.sight import Labels, _blobs, in_sight, sight_loss
 from worldgen.sim.optics import on_table, seen_at
 from worldgen.sim.truth import PRIVILEGED, SIGHT
@@ -41,7 +41,9 @@ def perfect(true: Labels, moved: np.ndarray | None = None) -> tuple[Seen, torch.
     places = torch.zeros(len(true.tool), 1, SLOTS, 2)
     places[:, 0, TAUGHT] = torch.from_numpy(np.nan_to_num(true.places() + shift, nan=0.5).astype(np.float32))
     maps = (_blobs(places) + 1e-12).log()
-    corners = torch.from_numpy(on_table(true.camera, np.array(CORNERS) - shift).astype(np.float32))[:, None]
+    corners = torch.from_numpy(on_table(true.camera, np.array(CORNERS) - shift).astype(np.float32))[
+        :, None, None
+    ].repeat(1, 1, 2, 1, 1)
     seen = Seen(torch.zeros(len(true.tool), 1, 1), maps, corners, places, torch.zeros_like(places))
     return seen, torch.from_numpy(np.nan_to_num(true.points))
 
@@ -54,16 +56,6 @@ def test_a_blob_sums_to_one_and_lies_where_the_place_is() -> None:
     cells = torch.stack([axis.repeat(GRID), axis.repeat_interleave(GRID)], dim=1)
     assert blobs.sum(dim=-1).numpy() == pytest.approx(np.ones(50), abs=1e-5)
     assert (blobs @ cells).numpy() == pytest.approx(places.numpy(), abs=0.2 / GRID)
-
-
-def test_the_homography_of_four_corners_is_the_camera_s() -> None:
-    """Against the definition: a point of the table, projected, comes back from `spread` at its place in the picture."""
-    many, rng = cameras(40), np.random.default_rng(3)
-    corners = torch.from_numpy(on_table(many, CORNERS))
-    points = np.concatenate([rng.uniform([0.05, -0.15], [0.35, 0.15], (40, 6, 2)), np.zeros((40, 6, 1))], axis=2)
-    (low, _), (high, _) = CORNERS[:2]
-    shares = (torch.from_numpy(seen_at(many, points)) - low) / (high - low)
-    assert spread(corners, shares).numpy() == pytest.approx(points[..., :2], abs=1e-6)
 
 
 def test_labels_stand_where_the_camera_sees_them() -> None:
@@ -85,6 +77,8 @@ def test_points_of_the_hand_lie_on_its_axis() -> None:
     for index, height in enumerate(HANDS):
         points = true.tool[:, None, :3] + height * back[:, None]
         assert true.places()[:, HAND + index] == pytest.approx(seen_at(true.camera, points)[:, 0], abs=1e-6)
+    known = _known(torch.from_numpy(true.tool)).numpy()
+    assert seen_at(true.camera, known) == pytest.approx(true.places()[:, HAND:], abs=1e-5)
 
 
 def test_a_privileged_vector_says_what_is_to_be_seen() -> None:

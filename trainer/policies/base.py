@@ -167,7 +167,7 @@ class Sighted(nn.Module):
     def remember(self, inputs: Inputs) -> Seen:
         """Return what the trunk makes of observations."""
         state = self.statistics.state(inputs.state)
-        found: Seen = self.trunk(inputs.images, state, inputs.state[:, :2], inputs.pieces)
+        found: Seen = self.trunk(inputs.images, state, inputs.state[:, :6], inputs.pieces)
         return found
 
     def inputs(self, observations: Observations) -> Inputs:

@@ -7,6 +7,7 @@ Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slot
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import TrunkSettings
+from .camera import NUMBERS, Cameras, corrected, turned
 
 GRID = 16
 """Cells of an attention map along each side."""
@@ -43,11 +45,15 @@ _FIXED = tuple(range(HAND, HAND + len(HANDS) + len(MARKS)))
 """Slots whose points in space are known without looking: where they are seen tells where the camera is."""
 TAUGHT = (TARGET, OTHER, *_FIXED)
 CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
-"""Places in a picture, as shares of its width and height, whose points on the table say how all of it is seen."""
-_TABLE = ((-0.05, -0.17), (-0.05, 0.17), (0.39, 0.11), (0.39, -0.11))
-"""Where an arm's usual camera sees them: x and y in the base frame [m]."""
-_LEAST = 0.3
-"""Least divisor of a place on the table; that of the first corner is 1, and of the farthest in a picture of the table about .7."""
+"""Places in a picture, as shares of its width and height, whose points on the table show how well the camera is known."""
+_EYE, _WIDE = (0.745, 0.0, 0.513), 0.364
+"""Where an arm's usual camera is [m], and the tangent of half its field of view."""
+_AXES = ((0.0, 1.0, 0.0), (-0.69, 0.0, 0.724), (-0.724, 0.0, -0.69))
+"""What is right, up and ahead of it."""
+_SURE, _NEARLY = 96.0, 30.0
+"""One over the standard deviations of where known points are seen [pictures] and of what is told of a camera, at first."""
+_ODD = 0.04
+"""How far from where it should be a point may be seen before it counts for less, as a share of the picture."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Seen:
     maps: Tensor
     """(N * K, V, slots, GRID * GRID) logits of each slot's map."""
     corners: Tensor
-    """(N * K, V, 4, 2) where `CORNERS` lie on the table, in the base frame [m]."""
+    """(N * K, V, 2, 4, 2) where `CORNERS` lie on the table, in the base frame [m]: by the camera as told and as corrected."""
     places: Tensor
     """(N * K, V, slots, 2) where in the picture each slot looks, as shares of its width and height."""
     points: Tensor
@@ -191,42 +197,46 @@ class Eye(nn.Module):
 
 
 class Ground(nn.Module):
-    """Where on the table each place of a picture lies: a homography, fixed by where four places of the picture lie."""
+    """Where a camera stands: told from the whole picture, then corrected until it sees points where they are seen."""
 
     def __init__(self, given: int, width: int) -> None:
         super().__init__()
-        last = nn.Linear(width, 8)
+        last = nn.Linear(width, NUMBERS)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.corners = nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), last)
-        self.register_buffer("usual", torch.tensor(_TABLE))
-        self.usual: Tensor
+        self.tell = nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), last)
+        self.trust = nn.Parameter(torch.full((len(_FIXED),), math.log(_SURE)))
+        self.doubt = nn.Parameter(torch.full((NUMBERS,), math.log(_NEARLY)))
+        for name, value in (("eye", _EYE), ("axes", _AXES), ("wide", _WIDE)):
+            self.register_buffer(name, torch.tensor(value), persistent=False)
+        self.eye: Tensor
+        self.axes: Tensor
+        self.wide: Tensor
 
-    def forward(self, known: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the corners' points (N, 4, 2) and those of places (N, S, 2) in [0, 1] from what is known of the view (N, G) [m]."""
-        corners = self.usual + _REACH * self.corners(known).unflatten(1, (4, 2))
-        (low, _), (high, _) = CORNERS[:2]
-        return corners, spread(corners, (places - low) / (high - low)).clamp(-_FAR, _FAR)
+    def forward(self, known: Tensor, points: Tensor, places: Tensor) -> tuple[Cameras, Cameras]:
+        """Return cameras as told and as corrected.
+
+        Args:
+            known: (N, G) what is known of each view.
+            points: (N, F, 3) points in the base frame [m].
+            places: (N, F, 2) where they are seen. One that should be elsewhere counts for less, one that should be outside for nothing.
+        """
+        count = len(known)
+        usual = Cameras(self.eye.expand(count, 3), self.axes.expand(count, 3, 3), self.wide.expand(count))
+        told = usual.moved(_REACH * self.tell(known))
+        with torch.no_grad():
+            due = told.places(points)
+            inside = ((due - 0.5).abs() < 0.5).all(dim=-1)
+            odd = (due - places).norm(dim=-1) / _ODD
+        trust = self.trust.exp() * inside / (1 + odd**2).sqrt()
+        return told, corrected(told, points, places, trust, self.doubt.exp())
 
 
-def spread(corners: Tensor, shares: Tensor) -> Tensor:
-    """Return the points (N, S, 2) that the homography of the unit square onto `corners` (N, 4, 2) gives for `shares` (N, S, 2).
-
-    The corners are those of (0, 0), (1, 0), (1, 1), (0, 1). Formula: Heckbert 1989, "Fundamentals of Texture Mapping", 2.2.3.
-    """
-    first, second, third, fourth = corners.unbind(dim=1)
-    edge, side, rest = second - third, fourth - third, first - second + third - fourth
-    area = _cross(edge, side)
-    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    g, h = _cross(rest, side) / area, _cross(edge, rest) / area
-    across, down = second - first + g[:, None] * second, fourth - first + h[:, None] * fourth
-    x, y = shares[..., :1], shares[..., 1:]
-    depth = (g[:, None, None] * x + h[:, None, None] * y + 1).clamp_min(_LEAST)
-    return (across[:, None] * x + down[:, None] * y + first[:, None]) / depth
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def _known(hand: Tensor) -> Tensor:
+    """Return the points of `HANDS` and `MARKS` (N, F, 3) [m], given the tool's points and rotation vectors from pointing down (N, 6)."""
+    back = turned(hand[:, 3:], hand.new_tensor([0.0, 0.0, 1.0]).expand(len(hand), 3))
+    along = hand[:, None, :3] + hand.new_tensor(HANDS)[:, None] * back[:, None]
+    return torch.cat([along, hand.new_tensor(MARKS).expand(len(hand), -1, -1)], dim=1)
 
 
 class Trunk(nn.Module):
@@ -274,13 +284,13 @@ class Trunk(nn.Module):
         self.around: Tensor
         self.close: Tensor
 
-    def forward(self, images: Tensor, state: Tensor, tool: Tensor, pieces: Tensor) -> Seen:
+    def forward(self, images: Tensor, state: Tensor, hand: Tensor, pieces: Tensor) -> Seen:
         """Look at pictures and read.
 
         Args:
             images: (N, V, 3, S, S) in [-1, 1].
             state: (N, S) normalised.
-            tool: (N, 2) x and y of the tool in the base frame [m].
+            hand: (N, 6) the tool's point [m] and its rotation vector from pointing down [rad], in the base frame.
             pieces: (N * K, L) numbers of pieces, 0 for padding: K sentences about each picture, next to each other.
         """
         count, slots = len(state), self.settings.slots
@@ -288,7 +298,9 @@ class Trunk(nn.Module):
         tokens, padding, words = self.reader(pieces)
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
         seek, peer = (ask(queries).unflatten(0, (count, asked)).flatten(1, 2) for ask in (self.seek, self.peer))
-        state, tool = state.repeat_interleave(asked, dim=0), tool.repeat_interleave(asked, dim=0)
+        state, hand = state.repeat_interleave(asked, dim=0), hand.repeat_interleave(asked, dim=0)
+        tool, marks = hand[:, None, :2], _known(hand)
+        usual = images.new_tensor(CORNERS).expand(len(pieces), -1, -1)
         memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
             cells, fine, view = eye(images[:, index])
@@ -304,11 +316,14 @@ class Trunk(nn.Module):
             waves = _waves(places)
             fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
             known = torch.cat([view, fixed.flatten(1), state], dim=1)
-            corner, point = ground(known, places)
-            where = torch.cat([waves, point / _REACH, (point - tool[:, None]) / _REACH], dim=-1)
+            told, camera = ground(known, marks, places[:, _FIXED])
+            if index:  # where marks are seen is taught in the first picture only
+                camera = told
+            point = camera.table(places).clamp(-_FAR, _FAR)
+            where = torch.cat([waves, point / _REACH, (point - tool) / _REACH], dim=-1)
             memory += [self.sees(torch.cat([found, where], dim=-1)) + queries, view[:, None]]
             maps.append(logits)
-            corners.append(corner)
+            corners.append(torch.stack([one.table(usual) for one in (told, camera)], dim=1))
             looks.append(places)
             points.append(point)
         memory += [self.feels(state)[:, None], self.says(words)[:, None]]

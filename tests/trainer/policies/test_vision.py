@@ -44,7 +44,7 @@ def said(*lengths: int) -> Tensor:
 
 def look(trunk: Trunk, images: Tensor, state: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
     """Return tokens and maps."""
-    found = trunk(images, state, 0.1 * state[:, :2], pieces)
+    found = trunk(images, state, 0.1 * state[:, :6], pieces)
     return found.tokens, found.maps
 
 
