@@ -23,11 +23,12 @@ LAYERS: tuple[str, ...] = (
     "recorder policies.base sight",
     "policies.flow policies.token policies.critic policies.store report report_page fit",
     "pretrain demos sft",
-    "evaluate",
+    "evaluate rollout",
+    "rl",
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight", "losses"}
+WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight", "losses", "rollout", "rl"}
 """May import torch, beside all of `policies`."""
 LIGHT = (
     "cli",

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from worldgen.errors import WorldgenError
 
-from .config import Demos, Evaluate, Pretrain, Sft
+from .config import Demos, Evaluate, Pretrain, Rl, Sft
 from .errors import TrainerError
 
 FLAGS = arg(name="")
@@ -59,6 +59,21 @@ def sft(data: Positional[Path], config: Annotated[Sft, FLAGS] = Sft()) -> None:
     print(f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out} LIBRARY")
 
 
+def rl(library: Positional[Path], config: Annotated[Rl, FLAGS] = Rl()) -> None:
+    """Make a policy better by reinforcement learning on the scenes of split train; the result is OUT/policy.
+
+    `trainer rl LIBRARY --init runs/sft` uses PPO; settings of the algorithm follow its name: `trainer rl LIBRARY grpo --group 8`.
+
+    Args:
+        library: Folder made by `worldgen make`.
+        config: Settings.
+    """
+    from .rl import rl as run
+
+    run(library, config, _tell)
+    print(f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out} {library}")
+
+
 def evaluate(run: Positional[Path], library: Positional[Path], config: Annotated[Evaluate, FLAGS] = Evaluate()) -> None:
     """Play a policy from many starts; print its success with a 95 % interval and write a page with films.
 
@@ -80,7 +95,13 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"pretrain": pretrain, "demos": demos, "sft": sft, "evaluate": evaluate}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pretrain": pretrain,
+    "demos": demos,
+    "sft": sft,
+    "rl": rl,
+    "evaluate": evaluate,
+}
 
 
 def main() -> None:
@@ -97,7 +118,7 @@ def main() -> None:
 
 _ABOUT = (
     "A directory of scenes becomes a better vision-language-action policy. In order: demos (the expert shows), sft (imitate), "
-    "evaluate (success with intervals). Scenes come from `worldgen make`."
+    "rl (get better by trying), evaluate (success with intervals). Scenes come from `worldgen make`."
 )
 
 

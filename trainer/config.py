@@ -191,6 +191,94 @@ class Sft:
 
 
 @dataclass(frozen=True)
+class Ppo:
+    """Proximal policy optimisation: what happened is compared with what a critic expected."""
+
+    reward: Literal["staged", "sparse"] = "staged"
+    """What is paid: success alone, or also the way there."""
+    discount: float = 0.9925
+    """What a reward is worth one action later."""
+    trace: float = 0.95
+    """λ of the generalised advantage, of one decision."""
+    low: float = 0.2
+    """How far a ratio may fall below 1 before it counts no more."""
+    high: float = 0.2
+    """How far it may rise above 1."""
+    critic_lr: float = 1e-3
+    """Learning rate of the critic, which sees what only a simulator knows."""
+    critic_passes: int = 5
+    """Passes over the decisions of an iteration that it learns in."""
+    warm: int = 2
+    """Iterations at the start in which it learns alone."""
+
+
+@dataclass(frozen=True)
+class Grpo:
+    """Group-relative policy optimisation: an episode's success is compared with that of others from the same start."""
+
+    group: int = 8
+    """Episodes of each start."""
+    low: float = 0.2
+    """How far a ratio may fall below 1 before it counts no more."""
+    high: float = 0.28
+    """How far it may rise above 1."""
+    spread: bool = True
+    """Divide by the spread of a group's successes."""
+    tries: int = 3
+    """Where all episodes of a group end alike, other starts are played, up to so many times as many as are wanted."""
+
+
+Algorithm = (
+    Annotated[Ppo, tyro.conf.subcommand("ppo", prefix_name=False)]
+    | Annotated[Grpo, tyro.conf.subcommand("grpo", prefix_name=False)]
+)
+
+
+@dataclass(frozen=True)
+class Rl:
+    """Reinforcement learning over the scenes of split train of a library."""
+
+    out: Path = Path("runs/rl")
+    """Folder of the run; run again to go on."""
+    init: Path = Path("runs/sft")
+    """Run or policy folder to start from."""
+    algorithm: Annotated[Algorithm, tyro.conf.arg(name="")] = Ppo()
+    """How what was done is judged."""
+    iterations: int = 100
+    """Times of playing and learning."""
+    episodes: int = 96
+    """Episodes of an iteration."""
+    domain: str = "paper"
+    """What is drawn anew at each start."""
+    noise: float = 0.1
+    """Standard deviation of a flow policy's denoising step while playing, of a normalised action."""
+    steps: int = 4
+    """Denoising steps of a flow policy."""
+    lr: float = 5e-5
+    """Learning rate of the policy."""
+    batch: int = 256
+    """Most decisions an optimiser step."""
+    epochs: int = 2
+    """Passes over the decisions of an iteration."""
+    kl: float = 0.02
+    """Divergence from the policy that played at which an iteration stops learning."""
+    sight: float = 0.3
+    """Weight of the loss of sight; 0 for none."""
+    every: int = 10
+    """Iterations between two evaluations on scenes that nothing is trained on; 0 for none."""
+    trials: int = 100
+    """Episodes of each of them."""
+    slots: int = 48
+    """Episodes at once."""
+    workers: int = 2
+    """Processes."""
+    threads: int = 2
+    """Threads that learn."""
+    seed: int = 0
+    """0 to 99. Fixes starts, noise and order."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Play a policy from many starts and report its success with intervals."""
 

@@ -15,8 +15,7 @@ _LEAST = 1e-3
 class Critic(nn.Module):
     """A perceptron from N rows to N values.
 
-    In simulation the rows are privileged vectors (`worldgen.sim.truth.Truth.vector`), for an actor that sees pictures needs no critic
-    that does; where nothing is known but what is seen, they are the means of a policy's memory (`Acting.recall`).
+    In simulation the rows are privileged vectors (`worldgen.sim.truth.Truth.vector`): an actor that sees pictures needs no critic that does.
 
     Args:
         given: Numbers of a row.

@@ -1,0 +1,354 @@
+"""Reinforcement learning: densities repeat, nothing moves that must not, a killed run goes on exactly, and something is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainer import evaluate as evaluation
+from trainer import rl as module
+from trainer.config import Grpo, Learned, Ppo, Rl
+from trainer.errors import RunError
+from trainer.metrics import read_log
+from trainer.policies.base import Batch
+from trainer.policies.flow import FlowPolicy
+from trainer.policies.store import save_policy
+from trainer.policies.token import TokenPolicy
+from trainer.rl import Learner, _groups, _played, _require_alike, _starts, rl
+from trainer.rollout import Rollout, collect, joined
+from worldgen.library import SceneLibrary
+from worldgen.sim.truth import PRIVILEGED
+from worldgen.sim.world import End
+from worldgen.sim.worlds import Observations, Start, Transitions
+
+from .policies.handmade import FACE, SMALL, words
+
+REACH = 0.03
+"""How near the tool must come to the target [m]."""
+
+
+class Reach:
+    """Worlds whose tool is moved about a square; where it should go stands in the state. An episode is 4 decisions."""
+
+    def __init__(self, slots: int = 64) -> None:
+        self.slots = slots
+        self.now: dict[int, np.ndarray] = {}
+        self.target: dict[int, np.ndarray] = {}
+        self.looks: dict[int, int] = {}
+        self.over: dict[int, End] = {}
+
+    def reset(self, starts: Sequence[Start], slots: Sequence[int] | None = None) -> Observations:
+        assert slots is not None
+        for start, slot in zip(starts, slots, strict=True):
+            rng = np.random.default_rng(start.seed)
+            self.now[slot], self.target[slot] = rng.uniform(-0.1, 0.1, (2, 2))
+            self.looks[slot], self.over[slot] = 0, ""
+        return self._show(slots)
+
+    def step(self, chunks: np.ndarray, slots: Sequence[int] | None = None) -> Transitions:
+        assert slots is not None
+        paid, steps = [], []
+        for slot, chunk in zip(slots, chunks, strict=True):
+            before, done = self._away(slot), 0
+            for action in chunk:
+                self.now[slot] = np.clip(self.now[slot] + np.clip(action[:2], -0.02, 0.02), -0.2, 0.2)
+                done += 1
+                if self._away(slot) < REACH:
+                    self.over[slot] = "success"
+                    break
+            self.looks[slot] += 1
+            if not self.over[slot] and self.looks[slot] == 4:
+                self.over[slot] = "timeout"
+            paid.append(5 * (before - self._away(slot)) + (self.over[slot] == "success"))
+            steps.append(done)
+        count = np.array(steps)
+        return Transitions(
+            self._show(slots), np.array(paid, np.float32), [self.over[slot] for slot in slots], count, count * 0
+        )
+
+    def advise(self, slots: Sequence[int] | None = None) -> np.ndarray:
+        raise NotImplementedError
+
+    def ends(self, slots: Sequence[int] | None = None) -> list[End]:
+        assert slots is not None
+        return [self.over[slot] for slot in slots]
+
+    def close(self) -> None:
+        pass
+
+    def _away(self, slot: int) -> float:
+        return float(np.linalg.norm(self.target[slot] - self.now[slot]))
+
+    def _show(self, slots: Sequence[int]) -> Observations:
+        state = np.zeros((len(slots), 7), np.float32)
+        for row, slot in enumerate(slots):
+            state[row, :4] = [*self.now[slot], *(self.target[slot] - self.now[slot])]
+        privileged = np.zeros((len(slots), PRIVILEGED), np.float32)
+        privileged[:, :4] = state[:, :4]
+        privileged[:, 4] = [self.looks[slot] for slot in slots]
+        images = np.full((len(slots), FACE.size, FACE.size, 3), 90, np.uint8)
+        return Observations({"policy": images}, state, ["go"] * len(slots), privileged)
+
+
+def policy(kind: type[Any] = FlowPolicy) -> Any:
+    torch.manual_seed(0)
+    made = kind(FACE, SMALL, words(), layers=1)
+    made.statistics.fit("action", np.random.default_rng(0).normal(0, 0.02, (50, 7)), 1e-3)
+    made.statistics.fit("state", np.random.default_rng(0).normal(0, 0.08, (50, 7)), 1e-3)
+    for name in ("expert.leave.weight", "leave.weight"):
+        if name in (found := dict(made.named_parameters())):
+            torch.nn.init.normal_(found[name], std=0.05)
+    return made.eval()
+
+
+def config(**changes: Any) -> Rl:
+    made = Rl(algorithm=Ppo(warm=0), episodes=16, batch=32, steps=2, noise=0.3, sight=0.0, threads=1, kl=9.0)
+    return replace(made, **changes)
+
+
+def rollout(actor: Any, starts: Sequence[Start] | None = None, settings: Rl | None = None) -> Rollout:
+    settings = settings or config()
+    starts = starts or [Start("a", seed) for seed in range(settings.episodes)]
+    noise = Learned(settings.steps, settings.noise, settings.noise)
+    return collect(actor, Reach(), starts, noise, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("kind", [FlowPolicy, TokenPolicy])
+class TestInvariants:
+    def test_densities_repeat_before_anything_is_learned(self, kind: type[Any]) -> None:
+        actor = policy(kind)
+        made = rollout(actor)
+        old = Learner(actor, config()).look(made)
+        assert float(((old - made.acted).exp() - 1).abs().max()) < 1e-4
+        assert old.std() > 0.1
+
+    def test_nothing_moves_without_a_learning_rate(self, kind: type[Any]) -> None:
+        actor = policy(kind)
+        learner = Learner(actor, config(lr=0.0))
+        before = [value.clone() for value in actor.parameters()]
+        figures = learner.learn(rollout(actor), 0)
+        assert (figures["clipped"], figures["skipped"]) == (0, 0)
+        assert abs(figures["kl"]) < 1e-6
+        assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
+
+    def test_the_critic_warms_up_alone(self, kind: type[Any]) -> None:
+        actor = policy(kind)
+        learner = Learner(actor, config(algorithm=Ppo(warm=1)))
+        before = [value.clone() for value in actor.parameters()]
+        critic = [value.clone() for value in learner.net["critic"].parameters()]
+        figures = learner.learn(rollout(actor), 0)
+        assert "kl" not in figures
+        assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
+        assert not all(
+            torch.equal(one, two) for one, two in zip(critic, learner.net["critic"].parameters(), strict=True)
+        )
+        assert "kl" in learner.learn(rollout(actor), 1)
+
+
+def test_a_policy_that_does_not_repeat_itself_is_refused() -> None:
+    actor = policy()
+    made = rollout(actor)
+    Learner(actor, config(lr=0.0)).learn(made, 0)
+    made.acted[3] = float("nan")
+    with pytest.raises(RunError, match="do not repeat"):
+        Learner(actor, config()).learn(made, 0)
+
+
+def test_it_stops_where_it_has_gone_far_enough() -> None:
+    actor = policy()
+    assert Learner(actor, config(lr=1e-2, kl=1e-4, epochs=8)).learn(rollout(actor), 0)["stopped"] == 1
+
+
+def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
+    actor = policy()
+    learner, made = Learner(actor, config(epochs=1)), rollout(actor)
+    before = [value.clone() for value in actor.parameters()]
+    judged = learner.judge(made, 0, torch.Generator().manual_seed(0))
+    judged.advantages[:] = float("nan")
+    figures = learner.improve(made, learner.look(made), judged, torch.Generator().manual_seed(0))
+    assert figures["skipped"] == 1
+    assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
+
+
+class TestRollout:
+    def test_rows_are_what_happened(self) -> None:
+        made = rollout(policy())
+        first = 0
+        for course in made.courses:
+            count = len(course.moments)
+            rows = slice(first, first + count)
+            assert made.state[rows].numpy() == pytest.approx(np.stack([moment.state for moment in course.moments]))
+            assert made.decided.rewards[rows].sum() == pytest.approx(course.reward, abs=1e-5)
+            assert made.decided.steps[rows].sum() == course.steps
+            assert made.decided.last[rows].tolist() == [*[False] * (count - 1), True]
+            assert not any(moment.images for moment in course.moments)
+            assert course.last is not None
+            assert not course.last.images
+            first += count
+        assert first == len(made)
+
+    def test_parts_join(self) -> None:
+        actor = policy()
+        parts = [rollout(actor, [Start("a", seed) for seed in seeds]) for seeds in (range(5), range(5, 9))]
+        whole = joined(parts)
+        assert len(whole) == sum(map(len, parts))
+        assert len(whole.courses) == 9
+        old = Learner(actor, config()).look(whole)
+        assert float(((old - whole.acted).exp() - 1).abs().max()) < 1e-4
+
+
+class TestGroups:
+    def test_only_starts_that_ended_both_ways_count(self) -> None:
+        actor, settings = policy(), config(algorithm=Grpo(group=8))
+        made = rollout(actor, [Start("a", seed) for seed in range(6) for _ in range(8)], settings)
+        judged = Learner(actor, settings).judge(made, 0, torch.Generator())
+        assert (judged.weight > 0).any()
+        assert (judged.weight == 0).any()
+        ends: dict[Start, set[bool]] = {}
+        for course in made.courses:
+            ends.setdefault(course.start, set()).add(course.end == "success")
+        episode = made.decided.episodes()
+        for number, course in enumerate(made.courses):
+            rows = np.flatnonzero(episode == number)
+            wanted = 1 / len(rows) if len(ends[course.start]) > 1 else 0.0
+            assert judged.weight[rows].numpy() == pytest.approx(wanted)
+            if wanted:
+                assert (float(judged.advantages[rows[0]]) > 0) == (course.end == "success")
+
+    def test_as_many_groups_as_are_wanted_and_all_of_them_tell_something(self) -> None:
+        """Some starts are always solved, most never: other ones are played instead."""
+        settings = config(algorithm=Grpo(group=8, tries=5), episodes=24)
+        made, figures = _played(policy(), Reach(), ["a", "b"], settings, 0)
+        ends: dict[Start, list[bool]] = {}
+        for course in made.courses:
+            ends.setdefault(course.start, []).append(course.end == "success")
+        assert len(ends) == figures["groups"] == 3
+        assert all(len(set(each)) == 2 and len(each) == 8 for each in ends.values())
+        assert figures["groups played"] > 1
+        assert np.bincount(_groups(made)).tolist() == [8, 8, 8]
+        assert len(made) == made.decided.last.size == sum(len(course.moments) for course in made.courses)
+
+    def test_nothing_is_learned_where_no_group_tells_anything(self) -> None:
+        actor, settings = policy(), config(algorithm=Grpo(group=2, tries=1), episodes=4)
+        made = rollout(actor, [Start("a", seed) for seed in (1, 2, 3, 4)], settings)
+        assert "kl" not in Learner(actor, settings).learn(made, 0)
+
+    def test_groups_that_began_otherwise_are_refused(self) -> None:
+        made = rollout(policy(), [Start("a", seed) for seed in (1, 1, 2, 2)])
+        _require_alike(made, np.array([0, 0, 1, 1]))
+        with pytest.raises(RunError, match="did not begin alike"):
+            _require_alike(made, np.array([0, 1, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"episodes": 0}, "episodes 0"), ({"noise": 0.0}, "noise 0.0"), ({"seed": -1}, "seed -1"), ({"threads": 0}, "threads 0"),
+        ({"algorithm": Grpo(group=1)}, "group 1"), ({"algorithm": Grpo(group=99), "episodes": 8}, "group 99"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=told):
+        rl(tmp_path, config(**change), lambda _: None)
+
+
+def test_starts_are_new_in_each_iteration_and_take_all_scenes() -> None:
+    names, settings = [f"{index}" for index in range(10)], config(seed=2)
+    each = [_starts(names, settings, iteration, 25) for iteration in range(4)]
+    seeds = [start.seed for starts in each for start in starts]
+    assert len(set(seeds)) == 100
+    assert min(seeds) >= module.SEEDS
+    assert all({start.scene for start in starts[:10]} == set(names) for starts in each)
+    assert each == [_starts(names, settings, iteration, 25) for iteration in range(4)]
+
+
+@pytest.fixture(scope="module")
+def beginners() -> dict[type[Any], dict[str, torch.Tensor]]:
+    """Weights of policies that have seen where to go, from somebody who goes there far too slowly."""
+    found = {}
+    for kind in (FlowPolicy, TokenPolicy):
+        actor, worlds, steps, rng = policy(kind), Reach(), 70, torch.Generator().manual_seed(0)
+        optimiser = torch.optim.Adam(actor.parameters(), 4e-3)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for step in range(steps):
+            seen = worlds.reset([Start("a", 10**6 + 64 * step + slot) for slot in range(64)], list(range(64)))
+            actions = np.random.default_rng(step).normal(0, 0.006, (64, 4, 7))
+            actions[:, :, :2] += 0.03 * seen.state[:, None, 2:4]
+            valid = torch.ones(64, 4, dtype=torch.bool)
+            loss = actor.imitation_loss(Batch(actor.inputs(seen), torch.from_numpy(actions).float(), valid), rng)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        found[kind] = actor.state_dict()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "algorithm"), [(FlowPolicy, Ppo(warm=1)), (FlowPolicy, Grpo()), (TokenPolicy, Ppo(warm=1))]
+)
+def test_it_learns_to_reach(
+    kind: type[Any], algorithm: Any, beginners: dict[type[Any], dict[str, torch.Tensor]]
+) -> None:
+    """From a fifth of all starts to most of them."""
+    actor = policy(kind)
+    actor.load_state_dict(beginners[kind])
+    settings = config(algorithm=algorithm, episodes=128, batch=128, lr=5e-4, epochs=3, kl=0.1)
+    learner, worlds, rates = Learner(actor, settings), Reach(128), []
+    for iteration in range(20):
+        made, figures = _played(actor, worlds, [f"{index}" for index in range(50)], settings, iteration)
+        rates.append(figures["success"])
+        learner.learn(made, iteration)
+    assert np.mean(rates[-3:]) > np.mean(rates[:2]) + 0.3, rates
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", [Ppo(warm=1), Grpo(group=2, tries=1)], ids=["ppo", "grpo"])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: Any
+) -> None:
+    monkeypatch.setattr(module, "scenes_of", lambda root, split: list(SceneLibrary.open(root).scenes("train")))
+    monkeypatch.setattr(evaluation, "scenes_of", lambda root, split: list(SceneLibrary.open(root).scenes("train")))
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    save_policy(policy(), tmp_path / "init", {})
+    settings = config(
+        init=tmp_path / "init",
+        iterations=3,
+        episodes=4,
+        slots=4,
+        every=2,
+        trials=2,
+        algorithm=algorithm,
+        sight=0.3,
+        threads=2,
+    )
+    rl(library.root, replace(settings, out=tmp_path / "whole"), lambda _: None)
+    assert set(asked) == {2}, "an evaluation on the way does not change how the rest is computed"
+    saves, save = [0], Learner.save
+
+    def once(self: Learner, *arguments: Any) -> None:
+        save(self, *arguments)
+        saves[0] += 1
+        if saves[0] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Learner, "save", once)
+    with pytest.raises(KeyboardInterrupt):
+        rl(library.root, replace(settings, out=tmp_path / "killed"), lambda _: None)
+    rl(library.root, replace(settings, out=tmp_path / "killed"), lambda _: None)
+    for name in ("policy", "training_state"):
+        one, two = ((tmp_path / run / name / "model.safetensors").read_bytes() for run in ("whole", "killed"))
+        assert one == two
+    logs = [read_log(tmp_path / run / "metrics.jsonl") for run in ("whole", "killed")]
+    assert [line["step"] for line in logs[1]] == [1, 2, 3, 3]
+    assert ["unseen" in line for line in logs[1]] == [True, False, True, True]
+    for name in ("success", "return", "unseen"):
+        assert [line.get(name) for line in logs[0]] == [line.get(name) for line in logs[1]]
