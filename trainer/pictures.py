@@ -27,6 +27,10 @@ _MOST = 32
 """Objects that a scene may have."""
 
 
+ROWS = ("images", "state", "points", "camera", "scene")
+"""What `Pictures` has a row of for each of them."""
+
+
 @dataclass(frozen=True)
 class Pictures:
     """N pictures with labels; the arrays are in memory."""
@@ -95,7 +99,7 @@ def draw(
         raise RunError("There are no scenes to draw. Give a library that has the split.")
     folder.mkdir(parents=True, exist_ok=True)
     made = {
-        "scenes": sorted(str(scene.folder) for scene in scenes),
+        "scenes": [str(scene.folder) for scene in scenes],
         "seed": seed,
         "domain": domain,
         "size": size,
@@ -121,17 +125,32 @@ def draw(
 
 
 def load(folder: Path, count: int | None = None) -> Pictures:
-    """Read drawn pictures, all or the first `count`."""
-    parts, found = [], 0
-    for path in sorted(folder.glob("*.npz")):
+    """Read drawn pictures, all or the first `count`; at no time are they in memory twice.
+
+    Raises:
+        RunError: When there are none.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    there = 0
+    for path in paths:
         with np.load(path, allow_pickle=False) as file:
-            parts.append(Pictures(*(file[name] for name in Pictures.__dataclass_fields__)))
-        found += len(parts[-1])
-        if count is not None and found >= count:
-            break
-    if not parts:
+            there += len(file["scene"])
+    if not there:
         raise RunError(f"'{folder}' holds no pictures.")
-    return Pictures.joined(parts)
+    wanted, known, at = min(there, count or there), dict[str, int](), 0
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for path in paths:
+        if at == wanted:
+            break
+        with np.load(path, allow_pickle=False) as file:
+            place = [known.setdefault(text, len(known)) for text in file["scenes"].tolist()]
+            rows = slice(at, min(wanted, at + len(file["scene"])))
+            for name in ROWS:
+                part = file[name][: rows.stop - rows.start]
+                whole = arrays.setdefault(name, np.empty((wanted, *part.shape[1:]), part.dtype))
+                whole[rows] = np.array(place)[part] if name == "scene" else part
+            at = rows.stop
+    return Pictures(**arrays, scenes=np.array(list(known)))  # type: ignore[arg-type]
 
 
 def _jobs(

@@ -77,8 +77,9 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     """
     torch.set_num_threads(config.threads)
     require_size(config.size)
-    if config.pictures < 1 or config.asked < 1:
-        raise RunError(f"pictures {config.pictures} and asked {config.asked} must be at least 1.")
+    for name in ("pictures", "asked", "report", "steps", "batch"):
+        if getattr(config, name) < 1:
+            raise RunError(f"{name} {getattr(config, name)} must be at least 1.")
     scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:

@@ -77,7 +77,7 @@ def test_rows_hold_each_object_where_the_scatter_put_it(scene: Scene) -> None:
         stage.close()
 
 
-def test_joined_scenes_are_there_once_and_rows_keep_theirs() -> None:
+def test_joined_scenes_are_there_once_and_rows_keep_theirs(tmp_path: Path) -> None:
     def part(names: list[str], which: list[int]) -> Pictures:
         count = len(which)
         images, rows = np.zeros((count, 1, 8, 8, 3), np.uint8), np.zeros((count, 7), np.float32)
@@ -85,9 +85,16 @@ def test_joined_scenes_are_there_once_and_rows_keep_theirs() -> None:
             images, rows, np.zeros((count, 32, 3), np.float32), rows, np.array(which, np.int64), np.array(names)
         )
 
-    whole = Pictures.joined([part(["a", "bb"], [0, 1, 1]), part(["bb", "c", "a"], [2, 0, 1])])
-    assert whole.scenes[whole.scene].tolist() == ["a", "bb", "bb", "a", "bb", "c"]
+    parts = [part(["a", "bb"], [0, 1, 1]), part(["bb", "c", "a"], [2, 0, 1])]
+    whole, wanted = Pictures.joined(parts), ["a", "bb", "bb", "a", "bb", "c"]
+    assert whole.scenes[whole.scene].tolist() == wanted
     assert sorted(whole.scenes.tolist()) == ["a", "bb", "c"]
+    for number, one in enumerate(parts):
+        np.savez(tmp_path / f"{number}.npz", **{field.name: getattr(one, field.name) for field in fields(Pictures)})  # type: ignore[arg-type]
+    for count in (1, 3, 4, 6):
+        read = pictures.load(tmp_path, count)
+        assert read.scenes[read.scene].tolist() == wanted[:count]
+        assert read.images.shape == (count, 1, 8, 8, 3)
 
 
 class TestDraw:
@@ -100,7 +107,8 @@ class TestDraw:
             made.append(job.path)
             rows = job.count * len(job.folders)
             with job.path.open("wb") as file:
-                np.savez(file, **{field.name: np.zeros(rows, int) for field in fields(Pictures)})  # type: ignore[arg-type]
+                columns: dict[str, Any] = {name: np.zeros(rows, int) for name in pictures.ROWS}
+                np.savez(file, **columns, scenes=np.array(["a scene"]))
             return rows
 
         class Pool:
@@ -139,7 +147,8 @@ class TestDraw:
         assert self.run(tmp_path) == [320, 640]
         assert [path.name for path in drawn] == ["00000.npz", "00001.npz", "00001.npz"]
         assert len(pictures.load(tmp_path)) == 640
-        assert len(pictures.load(tmp_path, 300)) == 320
+        assert len(pictures.load(tmp_path, 300)) == 300
+        assert len(pictures.load(tmp_path, 10**6)) == 640
 
     @pytest.mark.parametrize(
         "change", [{"seed": 1}, {"domain": "full"}, {"size": 64}, {"cameras": ("policy", "robot/wrist")}]
