@@ -25,6 +25,9 @@ from trainer.sft import sft
 from worldgen import pipeline
 
 
+SPLITS = ("unseen-objects", "unseen-backgrounds", "unseen-instructions", "unseen-categories")
+
+
 @dataclass(frozen=True)
 class Config:
     """What to measure."""
@@ -62,8 +65,8 @@ def main(config: Config) -> None:
     if not (data / "meta" / "info.json").exists():
         demonstrate(library, Demos(out=data, episodes=max(config.demonstrations), workers=config.workers), _tell)
     _sight(config, library, base)
-    print("| start | demonstrations | policy | never-trained scenes | 95 % | n |")
-    print("|---|---|---|---|---|---|")
+    print(f"| start | demonstrations | policy | never-trained scenes | 95 % | n | {' | '.join(SPLITS)} |")
+    print("|---|---|---|---|---|---|" + "---|" * len(SPLITS))
     for start, count, kind, shuffled in _cells(config):
         place, based = config.demonstrations.index(count), start == "base"
         chosen = Sft(
@@ -78,10 +81,9 @@ def main(config: Config) -> None:
         report = _measured(config, library, data, replace(chosen, out=config.out / name))
         share = report.total
         what = f"{start}, shuffled instructions" if shuffled else start
-        print(
-            f"| {what} | {count} | {kind} | {share.rate:.1%} | {100 * share.low:.1f} to {100 * share.high:.1f} | {share.trials} |",
-            flush=True,
-        )
+        each = " | ".join(f"{report.by_split[split].rate:.1%}" for split in SPLITS)
+        interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
+        print(f"| {what} | {count} | {kind} | {share.rate:.1%} | {interval} | {share.trials} | {each} |", flush=True)
 
 
 def _sight(config: Config, library: Path, base: str) -> None:
