@@ -24,7 +24,6 @@ from trainer.report import Report
 from trainer.sft import sft
 from worldgen import pipeline
 
-
 SPLITS = ("unseen-objects", "unseen-backgrounds", "unseen-instructions", "unseen-categories")
 
 
@@ -81,7 +80,7 @@ def main(config: Config) -> None:
         report = _measured(config, library, data, replace(chosen, out=config.out / name))
         share = report.total
         what = f"{start}, shuffled instructions" if shuffled else start
-        each = " | ".join(f"{report.by_split[split].rate:.1%}" for split in SPLITS)
+        each = " | ".join(f"{report.by_split[split].rate:.1%}" if split in report.by_split else "-" for split in SPLITS)
         interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
         print(f"| {what} | {count} | {kind} | {share.rate:.1%} | {interval} | {share.trials} | {each} |", flush=True)
 
