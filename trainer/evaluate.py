@@ -1,6 +1,6 @@
 """Evaluation: a policy plays from many starts; what came of each, why it failed, and films. Knows policies and worlds, no training.
 
-Seeds below 10^6 are for demonstrations and training, the next 10^6 for choosing between policies, the next for reports: no overlap.
+Seeds below 10^6 are for demonstrations, the next 10^6 for choosing between policies, the next for reports, all above for reinforcement learning.
 """
 
 from __future__ import annotations
