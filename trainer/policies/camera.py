@@ -78,7 +78,7 @@ def corrected(told: Cameras, points: Tensor, seen: Tensor, trust: Tensor, doubt:
         doubt: (NUMBERS,) one over the standard deviations of what is told.
         steps: Of Gauss-Newton.
     """
-    now, total = told, torch.zeros(len(seen), NUMBERS)
+    now, total = told, seen.new_zeros(len(seen), NUMBERS)
     hold = torch.diag(doubt**2)
     for _ in range(steps):
         places, slopes = now.slopes(points)

@@ -224,11 +224,10 @@ class Ground(nn.Module):
         count = len(known)
         usual = Cameras(self.eye.expand(count, 3), self.axes.expand(count, 3, 3), self.wide.expand(count))
         told = usual.moved(_REACH * self.tell(known))
-        with torch.no_grad():
-            due = told.places(points)
-            inside = ((due - 0.5).abs() < 0.5).all(dim=-1)
-            odd = (due - places).norm(dim=-1) / _ODD
-        trust = self.trust.exp() * inside / (1 + odd**2).sqrt()
+        due = told.places(points)
+        inside = ((due - 0.5).abs() < 0.5).all(dim=-1)
+        odd2 = ((due - places) ** 2).sum(dim=-1) / _ODD**2
+        trust = self.trust.exp() * inside / (1 + odd2).sqrt()
         return told, corrected(told, points, places, trust, self.doubt.exp())
 
 
