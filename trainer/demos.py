@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from worldgen import robots
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
-from worldgen.sim.stage import Settings, View
+from worldgen.sim.stage import Settings
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 
@@ -107,8 +107,7 @@ def _shown(
     """Yield for each start what the expert showed; None where it failed."""
     if not starts:
         return
-    views = tuple(View(camera, config.size, config.size) for camera in interface.cameras)
-    settings = Settings(domains.load(config.domain), views=views, privileged=True, chunk=1)
+    settings = Settings(domains.load(config.domain), views=interface.views(), privileged=True, chunk=1)
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers, trusted=True) as worlds:
         pushes = _Pushes(worlds, config.disturb)
         for course in in_order(play(pushes, worlds, starts)):

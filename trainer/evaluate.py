@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from worldgen.play import EVERY
 from worldgen.render import write_film
 from worldgen.sim import domains
 from worldgen.sim.domains import Domain
-from worldgen.sim.stage import PART, Settings, Stage, View
+from worldgen.sim.stage import PART, Settings, Stage
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.spec import goal_names
@@ -34,7 +33,7 @@ from .demos import SEEDS, interface_of
 from .errors import RunError
 from .play import Course, Moment, play
 from .policies.base import Policy
-from .policies.store import load_policy
+from .policies.store import load_acting
 from .records import Played
 from .report import Report, Seeds, compare, summarise
 from .sets import chosen, scenes_of, scenes_of_set
@@ -70,12 +69,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     if config.steps < 1:
         raise RunError(f"steps {config.steps} must be at least 1.")
     versus = Report.load(config.versus) if config.versus else None
-    folder = run / "policy" if checkpoint.exists(run / "policy") else run
-    policy: Any = load_policy(folder)
-    if policy.kind == "base":
-        raise RunError(
-            f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
-        )
+    policy = load_acting(run)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
     face = policy.interface
     require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
@@ -127,8 +121,7 @@ def rollout(
 ) -> Iterator[Course]:
     """Yield the episodes of a policy as they end."""
     face = policy.interface
-    views = tuple(View(camera, face.size, face.size) for camera in face.cameras)
-    settings = Settings(domain_of(config), views=views, privileged=True, chunk=policy.chunk)
+    settings = Settings(domain_of(config), views=face.views(), privileged=True, chunk=policy.chunk)
     rng = torch.Generator().manual_seed(FIRST[config.purpose])
 
     def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
@@ -194,12 +187,7 @@ def _told(courses: Iterator[Course], count: int, tell: Callable[[str], None]) ->
         if 10 * number // count > said or number == count:
             said = 10 * number // count
             tell(f"{number} of {count} episodes, {won} successes")
-        for moment in [
-            *course.moments,
-            course.last,
-        ]:  # pictures are not needed any more, and many of them are many megabytes
-            if moment:
-                moment.images.clear()
+        course.forget()
         yield course
 
 

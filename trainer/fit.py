@@ -77,11 +77,7 @@ def fit(
             for group, peak in zip(optimiser.param_groups, plan.peaks, strict=True):
                 group["lr"] = peak * cosine(step, plan.steps)
             value, parts = loss(step)
-            optimiser.zero_grad()
-            value.backward()
-            norm = nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
-            if torch.isfinite(norm):
-                optimiser.step()
+            norm = descend(value, optimiser, net)
             follow(ema, net, min(plan.ema, (1 + step) / (10 + step)))
             if step % _TELL == _TELL - 1 or step + 1 == plan.steps:
                 shown = {"loss": float(value.detach()), **parts, "gradient": float(norm)}
@@ -92,6 +88,16 @@ def fit(
             if step % _SAVE == _SAVE - 1 or step + 1 == plan.steps:
                 checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
     return ema
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, net: nn.Module) -> Tensor:
+    """Make one step with a network's gradients, clipped, and return their norm; where that is no number, no step is made."""
+    optimiser.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
+    if torch.isfinite(norm):
+        optimiser.step()
+    return norm
 
 
 def cosine(step: int, steps: int, warm: float = 0.03) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -52,17 +52,21 @@ class Pictures:
         return len(self.images)
 
     @classmethod
-    def joined(cls, parts: Sequence[Pictures]) -> Pictures:
-        """Return all parts as one; a scene that several parts are of is there once."""
-        known: dict[str, int] = {}
-        scene = [
-            np.array([known.setdefault(text, len(known)) for text in part.scenes.tolist()])[part.scene]
-            for part in parts
-        ]
-        images, state, points, camera = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "state", "points", "camera")
-        )
-        return cls(images, state, points, camera, np.concatenate(scene), np.array(list(known)))
+    def joined(cls, parts: Iterable[Pictures], count: int) -> Pictures:
+        """Return the first `count` rows of all parts, which are taken one at a time; a scene that several parts are of is there once."""
+        known, at = dict[str, int](), 0
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for part in parts:
+            place = np.array([known.setdefault(text, len(known)) for text in part.scenes.tolist()])
+            rows = slice(at, min(count, at + len(part)))
+            for name in ROWS:
+                values = getattr(part, name)[: rows.stop - rows.start]
+                whole = arrays.setdefault(name, np.empty((count, *values.shape[1:]), values.dtype))
+                whole[rows] = place[values] if name == "scene" else values
+            at = rows.stop
+            if at == count:
+                break
+        return cls(**arrays, scenes=np.array(list(known)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -137,20 +141,12 @@ def load(folder: Path, count: int | None = None) -> Pictures:
             there += len(file["scene"])
     if not there:
         raise RunError(f"'{folder}' holds no pictures.")
-    wanted, known, at = min(there, count or there), dict[str, int](), 0
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for path in paths:
-        if at == wanted:
-            break
-        with np.load(path, allow_pickle=False) as file:
-            place = [known.setdefault(text, len(known)) for text in file["scenes"].tolist()]
-            rows = slice(at, min(wanted, at + len(file["scene"])))
-            for name in ROWS:
-                part = file[name][: rows.stop - rows.start]
-                whole = arrays.setdefault(name, np.empty((wanted, *part.shape[1:]), part.dtype))
-                whole[rows] = np.array(place)[part] if name == "scene" else part
-            at = rows.stop
-    return Pictures(**arrays, scenes=np.array(list(known)))  # type: ignore[arg-type]
+    return Pictures.joined(map(_read, paths), min(there, count or there))
+
+
+def _read(path: Path) -> Pictures:
+    with np.load(path, allow_pickle=False) as file:
+        return Pictures(*(file[name] for name in Pictures.__dataclass_fields__))
 
 
 def _jobs(
@@ -172,7 +168,7 @@ def _jobs(
 
 def _draw(job: Job) -> int:
     parts = [_scene(folder, job, number) for number, folder in enumerate(job.folders)]
-    found = Pictures.joined(parts)
+    found = Pictures.joined(parts, sum(map(len, parts)))
     temporary = job.path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **{name: getattr(found, name) for name in Pictures.__dataclass_fields__})

@@ -46,6 +46,12 @@ class Course:
     """Actions executed."""
     reward: float = 0.0
 
+    def forget(self) -> None:
+        """Drop the pictures: many of them are many megabytes."""
+        for moment in (*self.moments, self.last):
+            if moment:
+                moment.images.clear()
+
 
 Decide = Callable[[Observations, list[Course]], NDArray[np.float32]]
 """From what n worlds show, and the episodes there so far, to chunks (n, C, 7)."""

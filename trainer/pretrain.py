@@ -23,7 +23,7 @@ from .errors import RunError
 from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
-from .policies.store import folder_of, load_policy, save_policy
+from .policies.store import folder_of, load_policy, new_policy, save_policy
 from .records import Interface, require_size
 from .sentences import Sentences
 from .sight import Labels, in_sight, sight_loss
@@ -205,10 +205,7 @@ def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
         if base.kind != "base" or other:
             raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
         return base.train()
-    try:
-        net = Sighted(face, config.trunk)
-    except ValueError as error:
-        raise RunError(str(error)) from error
+    net: Sighted = new_policy("base", face, trunk=config.trunk)
     net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
     return net
 

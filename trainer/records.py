@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldgen.sim.stage import View
 from worldgen.sim.world import End
 
 from .errors import RunError
@@ -36,6 +37,10 @@ class Interface:
     """Width and height of every picture [px]."""
     state: tuple[str, ...] = STATE_NAMES
     action: tuple[str, ...] = ACTION_NAMES
+
+    def views(self) -> tuple[View, ...]:
+        """Return the pictures that worlds are to show."""
+        return tuple(View(camera, self.size, self.size) for camera in self.cameras)
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> Interface:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from worldgen.library import SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.rewards import Sparse, Staged
-from worldgen.sim.stage import Settings, View
+from worldgen.sim.stage import Settings
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import ProcessWorlds, Start
 
@@ -34,11 +34,11 @@ from .dataset import require_fits
 from .demos import interface_of
 from .errors import RunError
 from .evaluate import FIRST, evaluate
-from .fit import claim
+from .fit import claim, descend
 from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log, Share
 from .policies.critic import Critic
-from .policies.store import load_policy, save_policy
+from .policies.store import load_acting, save_policy
 from .rollout import Rollout, collect, joined
 from .sets import scenes_of
 from .sight import Labels, sight_loss
@@ -47,8 +47,8 @@ SEEDS = FIRST["report"] + 10**6
 """Seeds of reinforcement learning are this one and those above it."""
 _ROOM = 10**7
 """Seeds of one root seed."""
-_CLIP, _VALUE_CLIP = 1.0, 0.2
-"""Largest norm of a gradient, and of an update of a value that the policy already learns by."""
+_VALUE_CLIP = 0.2
+"""Largest change of a value in an iteration that the policy already learns by."""
 _EXACT, _MOST = 1e-4, 0.99
 """How far ratios may be off 1 before anything was learned, and the share of them that must be so near: now and then two cells of a picture
 are equally likely, and another batch decides between them."""
@@ -64,9 +64,7 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
     """
     torch.set_num_threads(config.threads)
     _require(config)
-    policy: Any = load_policy(config.init / "policy" if checkpoint.exists(config.init / "policy") else config.init)
-    if policy.kind == "base":
-        raise RunError(f"'{config.init}' sees and reads but does not act. Train it first: `trainer sft DATA`.")
+    policy = load_acting(config.init)
     scenes, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
     require_fits(interface_of(scenes, library, "train", face.size, face.cameras), face, library)
     if config.every:
@@ -74,10 +72,9 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
     claim(config.out, {**_plain(config), "library": str(library)})
     learner = Learner(policy, config)
     first = learner.resume(config.out / checkpoint.STATE)
-    views = tuple(View(camera, face.size, face.size) for camera in face.cameras)
     sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
     reward = Sparse() if sparse else Staged()
-    settings = Settings(domains.load(config.domain), reward, views, privileged=True, chunk=policy.chunk)
+    settings = Settings(domains.load(config.domain), reward, face.views(), privileged=True, chunk=policy.chunk)
     names, slots = sorted(scene.name for scene in scenes), min(config.slots, config.episodes)
     with (
         ProcessWorlds(library, settings, slots, config.workers, trusted=True) as worlds,
@@ -86,7 +83,8 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
         for iteration in range(first, config.iterations):
             line: dict[str, float] = {"step": iteration + 1}
             if config.every and iteration % config.every == 0:
-                line |= _unseen(learner, library, iteration, tell)
+                learner.publish(iteration)
+                line |= _unseen(config, library, iteration, tell)
             begun = time.monotonic()
             rollout, figures = _played(policy, worlds, names, config, iteration)
             line |= figures | {"playing": time.monotonic() - begun}
@@ -97,9 +95,8 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
             learner.save(config.out / checkpoint.STATE, iteration + 1)
             tell(", ".join(f"{name} {value:.3g}" for name, value in line.items()))
     if first < config.iterations:
-        figures = (
-            _unseen(learner, library, config.iterations, tell) if config.every else learner.publish(config.iterations)
-        )
+        learner.publish(config.iterations)
+        figures = _unseen(config, library, config.iterations, tell) if config.every else {}
         with Log(config.out / "metrics.jsonl") as log:
             log.append({"step": config.iterations, **figures})
 
@@ -118,10 +115,8 @@ def _require(config: Rl) -> None:
         raise RunError(f"{'; '.join(wrong)}.")
 
 
-def _unseen(learner: Learner, library: Path, iteration: int, tell: Callable[[str], None]) -> dict[str, float]:
-    """Write the policy; return its success on scenes that nothing is trained on, from seeds that choose between policies."""
-    config = learner.config
-    learner.publish(iteration)
+def _unseen(config: Rl, library: Path, iteration: int, tell: Callable[[str], None]) -> dict[str, float]:
+    """Return the success of the policy that was published last, on scenes that nothing is trained on, from seeds that choose between policies."""
     asked = Evaluate(
         episodes=config.trials, purpose="selection", domain=config.domain, steps=config.steps, films=0,
         slots=config.slots, workers=config.workers, threads=config.threads,
@@ -247,11 +242,10 @@ class Learner:
         """Write all that is needed to go on."""
         checkpoint.save_training(state, self.net, self.optimiser, {"iteration": iteration})
 
-    def publish(self, iteration: int) -> dict[str, float]:
-        """Write the policy to `OUT/policy`; nothing is to be shown of that."""
+    def publish(self, iteration: int) -> None:
+        """Write the policy to `OUT/policy`."""
         facts = {"reinforcement": _plain(self.config), "iterations": iteration}
         save_policy(self.policy, self.config.out / "policy", facts)
-        return {}
 
     def learn(self, rollout: Rollout, iteration: int) -> dict[str, float]:
         """Move the weights by what an iteration's episodes tell, and return what to show of it.
@@ -302,7 +296,7 @@ class Learner:
                 loss, far = value_loss(
                     critic(rows[some]), values[some], target[some], torch.ones(len(some), dtype=torch.bool), near
                 )
-                self._step(loss, critic)
+                descend(loss, self.optimiser, critic)
                 moved.append(far)
         figures = {"explained": explained(values, target), "values clipped": float(np.mean(moved))}
         whole = torch.from_numpy(normalised(advantages, np.ones(len(rollout), bool))).float()
@@ -329,7 +323,7 @@ class Learner:
                 labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
                 sight, figures = sight_loss(view, points, labels)
                 loss, parts["sight mm"] = loss + self.config.sight * sight, figures["median mm"]
-            parts["skipped"] = float(not self._step(loss, self.policy))
+            parts["skipped"] = float(not torch.isfinite(descend(loss, self.optimiser, self.policy)))
             for name, value in parts.items():
                 seen[name].append(value)
         return {**{name: float(np.mean(values)) for name, values in seen.items()}, "stopped": float(stopped)}
@@ -338,15 +332,6 @@ class Learner:
         """Return rows in a new order, in parts of one size: a small rest would move the weights as far as a whole batch."""
         order: Tensor = rows[torch.randperm(len(rows), generator=rng)]
         return order.tensor_split(-(-len(rows) // self.config.batch))
-
-    def _step(self, loss: Tensor, part: nn.Module) -> bool:
-        """Make one step with one part's gradients and return whether it was made: not where they are no numbers."""
-        self.optimiser.zero_grad()
-        loss.backward()
-        finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(part.parameters(), _CLIP)))
-        if finite:
-            self.optimiser.step()
-        return finite
 
 
 def _plain(config: Rl) -> dict[str, Any]:

@@ -110,8 +110,7 @@ def collect(policy: Any, worlds: Slotted, starts: Sequence[Start], sampler: Samp
         courses=courses,
     )
     for course in courses:
-        for moment in (*course.moments, *([course.last] if course.last else [])):
-            moment.images.clear()
+        course.forget()
     return rollout
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from worldgen import vocabulary
 from worldgen.errors import DesignError
-from worldgen.phrases import attribute, loosely, phrases, say, telling, templates
+from worldgen.phrases import attribute, attributes, loosely, say, telling, templates
 from worldgen.spec import ObjectSpec, SceneSpec, goal_names
 
 ALONE = ("lifted", "open", "closed")
@@ -132,13 +132,7 @@ def _parts() -> tuple[tuple[str, ...], frozenset[str]]:
     known = vocabulary.categories().items()
     nouns = tuple(word for word, item in known if len(word) > 3 and word.isalpha() and not item.held_out)
     words = {part for name, item in known for word in item.words(name) for part in word.split()}
-    attributes = (
-        *vocabulary.colours(),
-        *vocabulary.materials(),
-        *vocabulary.patterns(),
-        *phrases().adjectives.values(),
-    )
-    return nouns, frozenset(words.union(*(word.split() for word in attributes)))
+    return nouns, frozenset(words.union(*(word.split() for word in attributes())))
 
 
 def _maybe(item: ObjectSpec, key: str, rng: Rng) -> str:

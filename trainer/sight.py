@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldgen.sim.optics import CAMERA, on_table, seen_at
 from worldgen.sim.truth import SIGHT
 
-from .policies.vision import CORNERS, GRID, HANDS, MARKS, TAUGHT, Seen
+from .policies.vision import CORNERS, GRID, TAUGHT, Seen, known_points
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""
@@ -57,10 +56,8 @@ class Labels:
 
     def places(self) -> NDArray[np.float32]:
         """Return where in the picture the things of the slots `TAUGHT` are, as shares of it: (N, TAUGHT, 2)."""
-        back = Rotation.from_rotvec(self.tool[:, 3:]).apply([0, 0, 1])
-        hand = self.tool[:, None, :3] + np.array(HANDS)[:, None] * back[:, None]
-        marks = np.broadcast_to(np.array(MARKS), (len(self.tool), len(MARKS), 3))
-        return seen_at(self.camera, np.concatenate([self.points, hand, marks], axis=1)).astype(np.float32)
+        known = known_points(torch.from_numpy(self.tool).double()).numpy()
+        return seen_at(self.camera, np.concatenate([self.points, known], axis=1)).astype(np.float32)
 
 
 def in_sight(places: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from typing import Annotated, Protocol
 import numpy as np
 from pydantic import Field
 
-from . import data
+from . import data, vocabulary
 from .errors import DesignError
 from .shapes import Strict
 from .vocabulary import Affordance, Category, pluralise
@@ -152,6 +152,12 @@ def nearest(value: str, names: Sequence[str], count: int = 6) -> str:
     """Return the names most like a value, for errors where all of them would fill the screen."""
     close = get_close_matches(value, names, n=count, cutoff=0.0)
     return f"The nearest names are: {', '.join(close)}" + (f" (of {len(names)})." if len(names) > count else ".")
+
+
+def attributes() -> tuple[str, ...]:
+    """Return every word that can be said of a thing before its noun."""
+    known = (vocabulary.colours(), vocabulary.materials(), vocabulary.patterns(), phrases().adjectives.values())
+    return tuple(word for words in known for word in words)
 
 
 def attribute(item: Describable, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,25 @@ from trainer.dataset import Dataset, read
 from trainer.errors import DatasetError
 from trainer.recorder import Writer
 from trainer.records import Demonstration, Interface
+from worldgen.sim.world import End
+
+
+class Imagined:
+    """What all worlds without physics have in common."""
+
+    over: dict[int, End]
+    """Slot → why its episode is over; empty while it goes on."""
+
+    def advise(self, slots: Sequence[int] | None = None) -> np.ndarray:
+        raise NotImplementedError
+
+    def ends(self, slots: Sequence[int] | None = None) -> list[End]:
+        assert slots is not None
+        return [self.over[slot] for slot in slots]
+
+    def close(self) -> None:
+        pass
+
 
 FACE = Interface(cameras=("policy", "robot/wrist"), size=12)
 DATA, ROWS = "data/chunk-000/file-{:03d}.parquet", "meta/episodes/chunk-000/file-{:03d}.parquet"

@@ -86,7 +86,7 @@ def test_joined_scenes_are_there_once_and_rows_keep_theirs(tmp_path: Path) -> No
         )
 
     parts = [part(["a", "bb"], [0, 1, 1]), part(["bb", "c", "a"], [2, 0, 1])]
-    whole, wanted = Pictures.joined(parts), ["a", "bb", "bb", "a", "bb", "c"]
+    whole, wanted = Pictures.joined(parts, 6), ["a", "bb", "bb", "a", "bb", "c"]
     assert whole.scenes[whole.scene].tolist() == wanted
     assert sorted(whole.scenes.tolist()) == ["a", "bb", "c"]
     for number, one in enumerate(parts):

@@ -13,11 +13,13 @@ from trainer.play import Course, play
 from worldgen.sim.world import End
 from worldgen.sim.worlds import Observations, Start, Transitions
 
+from .handmade import Imagined
+
 BROKEN = "broken"
 """A scene whose episodes are over at the reset."""
 
 
-class Fake:
+class Fake(Imagined):
     """Worlds whose episodes are as long as their seed, and show which one it is and how far: state (scene, seed, looks)."""
 
     def __init__(self, slots: int, privileged: bool = True) -> None:
@@ -52,16 +54,6 @@ class Fake:
         counts = np.array(steps)
         ends = [self.over[slot] for slot in slots]
         return Transitions(self._show(slots), (counts / 4).astype(np.float32), ends, counts, counts * 0)
-
-    def advise(self, slots: Sequence[int] | None = None) -> np.ndarray:
-        raise NotImplementedError
-
-    def ends(self, slots: Sequence[int] | None = None) -> list[End]:
-        assert slots is not None
-        return [self.over[slot] for slot in slots]
-
-    def close(self) -> None:
-        pass
 
     def _show(self, slots: Sequence[int]) -> Observations:
         state = np.array([self.now[slot][1:] for slot in slots], np.float32)

@@ -27,13 +27,14 @@ from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.world import End
 from worldgen.sim.worlds import Observations, Start, Transitions
 
+from .handmade import Imagined
 from .policies.handmade import FACE, SMALL, words
 
 REACH = 0.03
 """How near the tool must come to the target [m]."""
 
 
-class Reach:
+class Reach(Imagined):
     """Worlds whose tool is moved about a square; where it should go stands in the state. An episode is 4 decisions."""
 
     def __init__(self, slots: int = 64) -> None:
@@ -71,16 +72,6 @@ class Reach:
         return Transitions(
             self._show(slots), np.array(paid, np.float32), [self.over[slot] for slot in slots], count, count * 0
         )
-
-    def advise(self, slots: Sequence[int] | None = None) -> np.ndarray:
-        raise NotImplementedError
-
-    def ends(self, slots: Sequence[int] | None = None) -> list[End]:
-        assert slots is not None
-        return [self.over[slot] for slot in slots]
-
-    def close(self) -> None:
-        pass
 
     def _away(self, slot: int) -> float:
         return float(np.linalg.norm(self.target[slot] - self.now[slot]))

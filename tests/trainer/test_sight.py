@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.policies.vision import CORNERS, GRID, HAND, HANDS, MARKS, TARGET, TAUGHT, Seen, _known
+from trainer.policies.vision import CORNERS, GRID, HAND, HANDS, MARKS, TARGET, TAUGHT, Seen, known_points
 from trainer.sight import Labels, _blobs, in_sight, sight_loss
 from worldgen.sim.optics import on_table, seen_at
 from worldgen.sim.truth import PRIVILEGED, SIGHT
@@ -77,7 +77,7 @@ def test_points_of_the_hand_lie_on_its_axis() -> None:
     for index, height in enumerate(HANDS):
         points = true.tool[:, None, :3] + height * back[:, None]
         assert true.places()[:, HAND + index] == pytest.approx(seen_at(true.camera, points)[:, 0], abs=1e-6)
-    known = _known(torch.from_numpy(true.tool)).numpy()
+    known = known_points(torch.from_numpy(true.tool)).numpy()
     assert seen_at(true.camera, known) == pytest.approx(true.places()[:, HAND:], abs=1e-5)
 
 

@@ -76,6 +76,22 @@ def load_policy(place: Path) -> Sighted:
     return cast(Sighted, policy.eval())
 
 
+def load_acting(run: Path) -> Any:
+    """Read the policy of a run, or of a policy folder.
+
+    Raises:
+        CheckpointError: See `load_policy`.
+        RunError: When it does not act.
+    """
+    folder = run / "policy" if checkpoint.exists(run / "policy") else run
+    policy = load_policy(folder)
+    if policy.kind == "base":
+        raise RunError(
+            f"'{folder}' sees and reads but does not act. Train it first: `trainer sft DATA --base {folder}`."
+        )
+    return policy
+
+
 def folder_of(base: str) -> Path:
     """Return the policy folder that a setting names: `shipped` is the base that comes with the package."""
     return data.path("assets", "policies", "base") if base == "shipped" else Path(base)

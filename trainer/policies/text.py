@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from worldgen import vocabulary
-from worldgen.phrases import phrases, say, templates
+from worldgen.phrases import attributes, phrases, say, templates
 
 from ..errors import CheckpointError
 
@@ -103,15 +103,10 @@ def _corpus() -> Iterator[str]:
     nouns = sorted(
         {word.replace("_", " ") for name, item in known.items() if not item.held_out for word in item.words(name)}
     )
-    attributes = [
-        *vocabulary.colours(),
-        *vocabulary.materials(),
-        *vocabulary.patterns(),
-        *phrases().adjectives.values(),
-    ]
-    yield from (f" {word}" for word in (*nouns, *attributes) for _ in range(4))
+    said = attributes()
+    yield from (f" {word}" for word in (*nouns, *said) for _ in range(4))
     for kind in sorted(phrases().templates):
         for template in templates(kind, held_out=False):
             for _ in range(120):
-                target, other = (f"{rng.choice(attributes)} {rng.choice(nouns)}" for _ in range(2))
+                target, other = (f"{rng.choice(said)} {rng.choice(nouns)}" for _ in range(2))
                 yield say(template, target, other)

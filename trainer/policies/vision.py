@@ -213,17 +213,20 @@ class Ground(nn.Module):
         self.axes: Tensor
         self.wide: Tensor
 
-    def forward(self, known: Tensor, points: Tensor, places: Tensor) -> tuple[Cameras, Cameras]:
+    def forward(self, known: Tensor, points: Tensor, places: Tensor | None) -> tuple[Cameras, Cameras]:
         """Return cameras as told and as corrected.
 
         Args:
             known: (N, G) what is known of each view.
             points: (N, F, 3) points in the base frame [m].
             places: (N, F, 2) where they are seen. One that should be elsewhere counts for less, one that should be outside for nothing.
+                None where that is not known: then nothing is corrected.
         """
         count = len(known)
         usual = Cameras(self.eye.expand(count, 3), self.axes.expand(count, 3, 3), self.wide.expand(count))
         told = usual.moved(_REACH * self.tell(known))
+        if places is None:
+            return told, told
         due = told.places(points)
         inside = ((due - 0.5).abs() < 0.5).all(dim=-1)
         odd2 = ((due - places) ** 2).sum(dim=-1) / _ODD**2
@@ -231,7 +234,7 @@ class Ground(nn.Module):
         return told, corrected(told, points, places, trust, self.doubt.exp())
 
 
-def _known(hand: Tensor) -> Tensor:
+def known_points(hand: Tensor) -> Tensor:
     """Return the points of `HANDS` and `MARKS` (N, F, 3) [m], given the tool's points and rotation vectors from pointing down (N, 6)."""
     back = turned(hand[:, 3:], hand.new_tensor([0.0, 0.0, 1.0]).expand(len(hand), 3))
     along = hand[:, None, :3] + hand.new_tensor(HANDS)[:, None] * back[:, None]
@@ -298,7 +301,7 @@ class Trunk(nn.Module):
         queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
         seek, peer = (ask(queries).unflatten(0, (count, asked)).flatten(1, 2) for ask in (self.seek, self.peer))
         state, hand = state.repeat_interleave(asked, dim=0), hand.repeat_interleave(asked, dim=0)
-        tool, marks = hand[:, None, :2], _known(hand)
+        tool, marks = hand[:, None, :2], known_points(hand)
         usual = images.new_tensor(CORNERS).expand(len(pieces), -1, -1)
         memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
@@ -315,9 +318,9 @@ class Trunk(nn.Module):
             waves = _waves(places)
             fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
             known = torch.cat([view, fixed.flatten(1), state], dim=1)
-            told, camera = ground(known, marks, places[:, _FIXED])
-            if index:  # where marks are seen is taught in the first picture only
-                camera = told
+            told, camera = ground(
+                known, marks, None if index else places[:, _FIXED]
+            )  # taught in the first picture only
             point = camera.table(places).clamp(-_FAR, _FAR)
             where = torch.cat([waves, point / _REACH, (point - tool) / _REACH], dim=-1)
             memory += [self.sees(torch.cat([found, where], dim=-1)) + queries, view[:, None]]
