@@ -52,6 +52,19 @@ class Grasp:
     """Gripper before it closes, 0 … 1."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Where closing the fingers might take hold of something from above."""
+
+    position: Array
+    """Tool point [m]."""
+    yaw: float
+    """At which the fingers close [rad]."""
+    width: float
+    """What is between them then [m]."""
+    cost: float
+
+
 def surface_points(model: mujoco.MjModel, body: int, edge: float) -> dict[int, Array]:
     """Return points on what can be touched of the object that has `body`: geom → (N, 3) in the geom's frame [m].
 
@@ -125,7 +138,7 @@ class Hand:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._scratch = mujoco.MjData(stage.model)
-        self._solve = PoseSolver(stage.controller.model, stage.recipe)
+        self.solve = PoseSolver(stage.controller.model, stage.recipe)
         model, arm = stage.model, stage.controller.model
         self._arm = model.body_rootid[model.site_bodyid[stage.at.tool]]
         limits = np.array([arm.joint(name).range for name in stage.recipe.joints])
@@ -151,7 +164,7 @@ class Hand:
 
     def joints(self, position: Array, rotation: Array, start: Target, margin: float = _MARGIN) -> Array | None:
         """Return arm joint positions [rad] that put the tool at a pose [m], (3, 3), `margin` within their limits, or None."""
-        found = self._solve(position, rotation, start.joints)
+        found = self.solve(position, rotation, start.joints)
         if found is None or (found < self._low + margin).any() or (found > self._high - margin).any():
             return None
         # The hand turns the shorter way round. Joints that would have to go the other way end at a limit.
@@ -240,7 +253,7 @@ class Hand:
             start: Where the arm comes from; of equal grasps the one that needs the smaller turn is taken.
             skip: How many good grasps to pass over: those that have failed.
         """
-        candidates = self._candidates(points, yaw_of(start.rotation))
+        candidates = self.candidates(points, yaw_of(start.rotation))
         straight = [(each, down(each.yaw)) for each in candidates[:_TRIES]]
         leaning = [(each, self._leaning(each, lean)) for lean in _LEANS for each in candidates[:_LEANING]]
         for group in (straight, leaning):
@@ -258,13 +271,13 @@ class Hand:
                 skip -= 1
         return None
 
-    def _leaning(self, candidate: _Candidate, lean: float) -> Array:
+    def _leaning(self, candidate: Candidate, lean: float) -> Array:
         """Return the rotation of a candidate with the hand leaning back towards the base."""
         x, y = candidate.position[:2] / max(float(np.linalg.norm(candidate.position[:2])), 1e-6)
         return rotation_about([y, -x, 0.0], lean) @ down(candidate.yaw)
 
     def _take(
-        self, data: mujoco.MjData, candidate: _Candidate, solved: list[tuple[Array, Array | None]], start: Target
+        self, data: mujoco.MjData, candidate: Candidate, solved: list[tuple[Array, Array | None]], start: Target
     ) -> Grasp | None:
         """Return the grasp of a candidate with the fingers wide or narrow, free there and just before it, or None."""
         for rotation, joints in solved:
@@ -278,11 +291,14 @@ class Hand:
                     return Grasp(candidate.position, rotation, opened)
         return None
 
-    def _narrow(self, candidate: _Candidate) -> float:
+    def _narrow(self, candidate: Candidate) -> float:
         return min(1.0, (candidate.width + 2 * _ROOM) / self.stage.recipe.gripper.opening)
 
-    def _candidates(self, points: Array, yaw: float) -> list[_Candidate]:
-        """Return candidates, the most promising first."""
+    def candidates(self, points: Array, yaw: float) -> list[Candidate]:
+        """Return where closing would take hold of the object whose surface points (N, 3) [m] are given, the most promising first.
+
+        Only what is not too wide; whether the arm gets there is not looked at. `yaw` [rad] is the one from which turns are counted.
+        """
         low, high = float(points[:, 2].min()), float(points[:, 2].max())
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         floor = low + self.tip + 0.002
@@ -298,7 +314,7 @@ class Hand:
         ]
         return sorted(found, key=lambda candidate: candidate.cost)
 
-    def _level(self, points: Array, middle: Array, height: float, yaw: float, shift: float) -> list[_Candidate]:
+    def _level(self, points: Array, middle: Array, height: float, yaw: float, shift: float) -> list[Candidate]:
         """Return what closing at a height, `shift` off the middle [m], would meet: for each yaw at which that is not too wide."""
         near = points[np.abs(points[:, 2] - height) < PAD]
         if not len(near):
@@ -325,7 +341,7 @@ class Hand:
         xy = middle[:2] + (closing * (low + high) / 2 + along * centre).T
         fits = (width >= 0) & (width <= self.stage.recipe.gripper.opening - SLACK)
         return [
-            _Candidate(np.array([*xy[i], height]), float(yaw + nearest[i]), float(width[i]), float(cost[i]))
+            Candidate(np.array([*xy[i], height]), float(yaw + nearest[i]), float(width[i]), float(cost[i]))
             for i in np.flatnonzero(fits)
         ]
 
@@ -339,11 +355,3 @@ def alike(rotation: Array, start: Target) -> list[Array]:
     """Return the two rotations that are the same to a symmetric gripper, the one that needs the smaller turn first."""
     now = start.rotation
     return sorted((rotation, rotation * [-1, -1, 1]), key=lambda each: -float(np.sum(each * now)))
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    position: Array
-    yaw: float
-    width: float
-    cost: float

@@ -5,13 +5,15 @@ Frame: the robot's base frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
 
 from ..kinematics import PoseSolver, down, rotation_about
 from ..robots import Array
+from .grasps import Grasp, Hand, yaw_of
+from .motions import Motions
 from .optics import pose
 from .stage import Stage
 from .world import Observation, World
@@ -20,10 +22,17 @@ _BANK = 400
 """Arm poses to choose from: solving for one costs as much as a picture."""
 _LEAN = 0.35
 """Farthest that the hand leans off straight down [rad]."""
-_CLOSE = 0.07
-"""How far from an object the hand is shown "near" it [m]."""
-_NEAR, _HELD = 0.45, 0.3
-"""Shares of pictures with the hand near an object that could be taken, and, of those, with that between its fingers."""
+_HELD, _ROUND, _ONTO = 0.4, 0.3, 0.35
+"""Shares of pictures with an object between the fingers, with the hand over or beside one, and with that in or on another:
+in demonstrations the hand is within 3 cm of the target in three frames of five."""
+_ABOVE, _CLOSE, _OFF = 0.12, 0.07, 0.01
+"""How far the hand is then above a grasp at most, beside it at most, and beside it where it is straight over that [m]."""
+_LIFTED = 0.1
+"""How far what is held is above what it goes into or onto, at most [m]."""
+_WAYS = 4
+"""Ways of taking one object that are shown."""
+_UNDER = 0.02
+"""How far to the side something still carries what is put there [m]."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,15 @@ class Sight:
     """(CAMERA,) of the first view; see `worldgen.sim.optics`."""
 
 
+@dataclass(frozen=True)
+class _Reached:
+    """A pose of the tool and the arm's joints there."""
+
+    grasp: Grasp
+    joints: Array
+    """[rad]"""
+
+
 class Scatter:
     """Draws pictures of one scene with the objects, the arm and the looks anywhere.
 
@@ -47,7 +65,10 @@ class Scatter:
     def __init__(self, stage: Stage) -> None:
         self.stage, self.world = stage, World(stage)
         self._bank = _poses(stage)
-        self._heights = {item.name: item.size[2] for item in stage.scene.record.spec.objects}
+        self._hand = Hand(stage)
+        self._motions = Motions(stage, self._hand, list(stage.free))
+        self._ways: dict[str, list[Grasp]] = {}
+        """Object → ways to take it, in its own frame."""
 
     def pictures(self, seed: int, count: int) -> list[Sight]:
         """Return `count` pictures of one arrangement of the objects, each with another pose of the arm."""
@@ -63,26 +84,97 @@ class Scatter:
         return found
 
     def _pose(self, rng: np.random.Generator) -> None:
-        """Put the arm anywhere, often near an object, sometimes with that in its hand."""
+        """Put the arm anywhere, often over or beside an object, often with that in its hand, in or on another object, or both."""
         data, stage = self.world.data, self.stage
+        mujoco.mj_kinematics(stage.model, data)
+        name, kind = str(rng.choice(sorted(stage.ids))), rng.uniform()
+        onto = name in stage.free and rng.uniform() < _ONTO
+        if onto:
+            self._put_onto(name, rng)
+        hand = self._anywhere(rng)
+        if kind < _HELD and (taken := self._take(name, rng)):
+            hand = self._hold(name, taken, self._lifted(taken, rng) if onto else hand) or hand
+        elif kind < _HELD + _ROUND:
+            hand = self._round(name, rng) or hand
+        data.qpos[stage.at.qpos] = hand.joints
+        data.qpos[stage.at.fingers] = stage.recipe.fingers_at(hand.grasp.opened)
+
+    def _anywhere(self, rng: np.random.Generator) -> _Reached:
         tools, rotations, joints = self._bank
-        gripper, index = float(rng.choice([0.0, 1.0, rng.uniform()])), int(rng.integers(len(joints)))
-        movable = sorted(stage.free)
-        if movable and rng.uniform() < _NEAR:
-            name = movable[int(rng.integers(len(movable)))]
-            body = stage.free[name]
-            wanted = data.xpos[body] + [*rng.uniform(-_CLOSE, _CLOSE, 2), rng.uniform(0.0, 0.12)]
-            index = int(np.argmin(np.linalg.norm(tools - wanted, axis=1) + 0.01 * rng.uniform(size=len(tools))))
-            if rng.uniform() < _HELD:
-                at = stage.model.jnt_qposadr[stage.model.body_jntadr[body]]
-                turn, quaternion = rotations[index] @ down(0.0).T, np.empty(4)
-                sink = [0.0, 0.0, rng.uniform(0.3, 0.8) * self._heights[name]]
-                data.qpos[at : at + 3] = tools[index] - turn @ sink
-                mujoco.mju_mat2Quat(quaternion, turn.ravel())
-                mujoco.mju_mulQuat(data.qpos[at + 3 : at + 7], quaternion, data.qpos[at + 3 : at + 7].copy())
-                gripper = float(rng.uniform(0.1, 0.8))
-        data.qpos[stage.at.qpos] = joints[index]
-        data.qpos[stage.at.fingers] = stage.recipe.fingers_at(gripper)
+        index, opened = int(rng.integers(len(joints))), float(rng.choice([0.0, 1.0, rng.uniform()]))
+        return _Reached(Grasp(tools[index], rotations[index], opened), joints[index])
+
+    def _reached(self, grasp: Grasp) -> _Reached | None:
+        """Return a pose of the tool with the arm's joints there; None where it does not reach."""
+        tools, _, joints = self._bank
+        nearest = int(np.argmin(np.linalg.norm(tools - grasp.position, axis=1)))
+        found = self._hand.solve(grasp.position, grasp.rotation, joints[nearest])
+        return None if found is None else _Reached(grasp, found)
+
+    def _round(self, name: str, rng: np.random.Generator) -> _Reached | None:
+        """Return a pose straight above where an object is taken, or beside that."""
+        turned = down(rng.uniform(-np.pi / 2, np.pi / 2))
+        taken = self._take(name, rng) or Grasp(self.stage.truth.middle(self.world.data, name), turned, 0.0)
+        aside = rng.normal(0, _OFF, 2) if rng.uniform() < 0.5 else rng.uniform(-_CLOSE, _CLOSE, 2)
+        up = rng.uniform(0, _ABOVE) * rng.integers(2)
+        opened = float(rng.choice([0.0, 1.0, rng.uniform(taken.opened, 1.0)], p=[0.25, 0.25, 0.5]))
+        return self._reached(Grasp(taken.position + [*aside, up], taken.rotation, opened))
+
+    def _lifted(self, taken: Grasp, rng: np.random.Generator) -> _Reached | None:
+        return self._reached(replace(taken, position=taken.position + [0.0, 0.0, rng.uniform(0, _LIFTED)]))
+
+    def _hold(self, name: str, taken: Grasp, hand: _Reached | None) -> _Reached | None:
+        """Move an object along with the hand that has taken it, and return the hand with its fingers about that."""
+        if hand is None:
+            return None
+        data, at, turn = self.world.data, self._address(name), hand.grasp.rotation @ taken.rotation.T
+        quaternion = np.empty(4)
+        data.qpos[at : at + 3] = hand.grasp.position + turn @ (data.qpos[at : at + 3] - taken.position)
+        mujoco.mju_mat2Quat(quaternion, turn.ravel())
+        mujoco.mju_mulQuat(data.qpos[at + 3 : at + 7], quaternion, data.qpos[at + 3 : at + 7].copy())
+        return replace(hand, grasp=replace(hand.grasp, opened=taken.opened))
+
+    def _take(self, name: str, rng: np.random.Generator) -> Grasp | None:
+        """Return one of the ways to take an object that stands upright, with the fingers on it; None where it is too wide or fixed."""
+        data, stage = self.world.data, self.stage
+        body = stage.ids[name]
+        at, turn = data.xpos[body], data.xmat[body].reshape(3, 3)
+        if name in stage.free and name not in self._ways:
+            self._motions.look(data, self.world.target)
+            opening = stage.recipe.gripper.opening
+            self._ways[name] = [
+                Grasp(turn.T @ (each.position - at), turn.T @ down(each.yaw), each.width / opening)
+                for each in self._hand.candidates(self._motions.cloud(name), 0.0)[:_WAYS]
+            ]
+        ways = self._ways.get(name)
+        if not ways:
+            return None
+        way = ways[int(rng.integers(len(ways)))]
+        rotation = turn @ way.rotation
+        if abs(yaw_of(rotation)) > np.pi / 2:  # the gripper is symmetric; no arm turns so far
+            rotation = rotation * [-1, -1, 1]
+        return Grasp(at + turn @ way.position, rotation, way.opened)
+
+    def _put_onto(self, name: str, rng: np.random.Generator) -> None:
+        """Put an object into or onto another one."""
+        data, stage = self.world.data, self.stage
+        self._motions.look(data, self.world.target)
+        cloud = self._motions.cloud(name)
+        others = [found for other in sorted(stage.ids) if other != name and len(found := self._motions.cloud(other))]
+        if not others:
+            return
+        below = others[int(rng.integers(len(others)))]
+        low, high = below.min(axis=0)[:2], below.max(axis=0)[:2]
+        place = (low + high) / 2 + np.clip(rng.normal(0, 0.3, 2), -1, 1) * (high - low) / 2
+        under = below[np.linalg.norm(below[:, :2] - place, axis=1) < _UNDER]
+        height = float(under[:, 2].max()) if len(under) else 0.0
+        at = self._address(name)
+        data.qpos[at : at + 3] += [*(place - data.xpos[stage.ids[name]][:2]), height - float(cloud[:, 2].min())]
+        mujoco.mj_kinematics(stage.model, data)
+
+    def _address(self, name: str) -> int:
+        """Return where the position of an object that is free stands in `qpos`."""
+        return int(self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[self.stage.free[name]]])
 
     def _label(self, observation: Observation) -> Sight:
         data, stage = self.world.data, self.stage

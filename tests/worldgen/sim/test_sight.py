@@ -10,6 +10,8 @@ import pytest
 
 from worldgen.library import SceneLibrary
 from worldgen.sim import domains
+from worldgen.sim.grasps import PAD, Hand
+from worldgen.sim.motions import Motions
 from worldgen.sim.optics import seen_at
 from worldgen.sim.sight import Scatter
 from worldgen.sim.stage import Settings, Stage, View
@@ -58,15 +60,54 @@ def test_pixels_are_where_an_object_is_drawn(scatter: Scatter) -> None:
     assert checked > 10
 
 
-def test_what_is_held_is_between_the_fingers(scatter: Scatter) -> None:
-    held = 0
-    for seed in range(60):
+def test_the_hand_is_often_where_demonstrations_have_it(scatter: Scatter) -> None:
+    """With the hand over the target or the target in it are three frames of five; pictures without them teach nothing of those."""
+    over = []
+    for seed in range(50):
         for sight in scatter.pictures(seed, 4):
-            tool = sight.observation.state[:3]
-            movable = [sight.points[name] for name in scatter.stage.free]
-            nearest = min(float(np.linalg.norm(point - tool)) for point in movable)
-            held += nearest < 0.05 and tool[2] > 0.1
-    assert held > 3
+            away = [np.linalg.norm(point[:2] - sight.observation.state[:2]) for point in sight.points.values()]
+            over.append(min(away) < 0.03)
+    assert 0.5 < np.mean(over) < 0.9
+
+
+def test_what_is_held_is_between_the_fingers(scatter: Scatter) -> None:
+    """Off the table and off all other objects are only things in the hand, and the fingers are about them."""
+    stage, held = scatter.stage, 0
+    motions = Motions(stage, Hand(stage), list(stage.free))
+    for seed in range(120):
+        sight = scatter.pictures(seed, 1)[0]
+        motions.look(scatter.world.data, scatter.world.target)
+        clouds = {name: motions.cloud(name) for name in stage.free}
+        name = max(clouds, key=lambda each: float(clouds[each][:, 2].min()))
+        rest = max(float(cloud[:, 2].max()) for other, cloud in clouds.items() if other != name)
+        if clouds[name][:, 2].min() < rest + 0.002:
+            continue  # may stand on another one
+        held += 1
+        rotation = scatter.world.data.site_xmat[stage.at.tool].reshape(3, 3)
+        inside = (clouds[name] - sight.observation.state[:3]) @ rotation
+        between = inside[(np.abs(inside[:, 0]) < PAD) & (np.abs(inside[:, 2]) < PAD)]
+        wide = sight.observation.state[6] * stage.recipe.gripper.opening
+        assert len(between) and np.ptp(between[:, 1]) == pytest.approx(wide, abs=0.006), name
+    assert held > 10
+
+
+def test_objects_stand_in_and_on_others(scatter: Scatter) -> None:
+    motions = Motions(scatter.stage, Hand(scatter.stage), list(scatter.stage.free))
+    rng, onto = np.random.default_rng(0), 0
+    names = sorted(scatter.stage.free)
+    for seed in range(12):
+        scatter.pictures(seed, 1)
+        data = scatter.world.data
+        for name in names:
+            scatter._put_onto(name, rng)
+            motions.look(data, scatter.world.target)
+            cloud = motions.cloud(name)
+            others = np.concatenate([motions.cloud(other) for other in scatter.stage.ids if other != name])
+            bottom = cloud[:, 2].min()
+            near = others[np.linalg.norm(others[:, :2] - data.xpos[scatter.stage.ids[name]][:2], axis=1) < 0.05]
+            assert bottom < 0.002 or np.abs(near[:, 2] - bottom).min() < 0.002
+            onto += bottom > 0.002
+    assert onto > len(names) * 6
 
 
 def test_no_time_passes(scatter: Scatter) -> None:
