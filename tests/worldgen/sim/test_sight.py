@@ -87,7 +87,8 @@ def test_what_is_held_is_between_the_fingers(scatter: Scatter) -> None:
         inside = (clouds[name] - sight.observation.state[:3]) @ rotation
         between = inside[(np.abs(inside[:, 0]) < PAD) & (np.abs(inside[:, 2]) < PAD)]
         wide = sight.observation.state[6] * stage.recipe.gripper.opening
-        assert len(between) and np.ptp(between[:, 1]) == pytest.approx(wide, abs=0.006), name
+        assert len(between), name
+        assert np.ptp(between[:, 1]) == pytest.approx(wide, abs=0.006), name
     assert held > 10
 
 
