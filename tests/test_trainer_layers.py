@@ -21,14 +21,29 @@ LAYERS: tuple[str, ...] = (
     "dataset policies.text policies.camera",
     "policies.vision",
     "recorder policies.base sight",
-    "policies.flow policies.token policies.critic policies.store report report_page fit",
+    "policies.flow policies.token policies.critic policies.store report report_page fit plot",
     "pretrain demos sft",
     "evaluate rollout",
+    "episodes keeper",
+    "preflight",
     "rl",
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-WITH_TORCH = {"checkpoint", "fit", "pretrain", "sft", "evaluate", "sight", "losses", "rollout", "rl"}
+WITH_TORCH = {
+    "checkpoint",
+    "fit",
+    "pretrain",
+    "sft",
+    "evaluate",
+    "sight",
+    "losses",
+    "rollout",
+    "episodes",
+    "keeper",
+    "preflight",
+    "rl",
+}
 """May import torch, beside all of `policies`."""
 LIGHT = (
     "cli",

@@ -71,7 +71,22 @@ def rl(library: Positional[Path], config: Annotated[Rl, FLAGS] = Rl()) -> None:
     from .rl import rl as run
 
     run(library, config, _tell)
-    print(f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out} {library}")
+    print(
+        f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out / 'best'} {library}; curves: trainer plot {config.out}"
+    )
+
+
+def plot(runs: Positional[tuple[Path, ...]], out: Path = Path("curves.png")) -> None:
+    """Draw the learning curves of runs of `trainer rl` beside each other.
+
+    Args:
+        runs: Folders of runs.
+        out: Picture to write, .png, .pdf or .svg.
+    """
+    from .plot import plot as draw
+
+    draw(runs, out)
+    print(out)
 
 
 def evaluate(run: Positional[Path], library: Positional[Path], config: Annotated[Evaluate, FLAGS] = Evaluate()) -> None:
@@ -101,6 +116,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sft": sft,
     "rl": rl,
     "evaluate": evaluate,
+    "plot": plot,
 }
 
 

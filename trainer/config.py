@@ -264,10 +264,20 @@ class Rl:
     """Divergence from the policy that played at which an iteration stops learning."""
     sight: float = 0.3
     """Weight of the loss of sight; 0 for none."""
+    draw: Literal["uniform", "uncertain"] = "uniform"
+    """Play all scenes alike, or those oftener that are solved about half of the time."""
+    preflight: bool = True
+    """Look before learning: success with and without noise, time and memory; noise that breaks the policy is made less."""
     every: int = 10
     """Iterations between two evaluations on scenes that nothing is trained on; 0 for none."""
     trials: int = 100
     """Episodes of each of them."""
+    films: int = 2
+    """Failures, and as many successes, of each of them that are filmed."""
+    guard: float = 0.2
+    """Stop when they succeed so much less often than at their best; 0 for never."""
+    tensorboard: bool = False
+    """Also log for TensorBoard, to OUT/tensorboard."""
     slots: int = 48
     """Episodes at once."""
     workers: int = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,101 +12,20 @@ import torch
 
 from trainer import evaluate as evaluation
 from trainer import rl as module
-from trainer.config import Grpo, Learned, Ppo, Rl
+from trainer.config import Grpo, Ppo
+from trainer.episodes import Scenes, played
 from trainer.errors import RunError
 from trainer.metrics import read_log
 from trainer.policies.base import Batch
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import save_policy
 from trainer.policies.token import TokenPolicy
-from trainer.rl import Learner, _groups, _played, _require_alike, _starts, rl
-from trainer.rollout import Rollout, collect, joined
+from trainer.rl import Learner, rl
+from trainer.rollout import joined
 from worldgen.library import SceneLibrary
-from worldgen.sim.truth import PRIVILEGED
-from worldgen.sim.world import End
-from worldgen.sim.worlds import Observations, Start, Transitions
+from worldgen.sim.worlds import Start
 
-from .handmade import Imagined
-from .policies.handmade import FACE, SMALL, words
-
-REACH = 0.03
-"""How near the tool must come to the target [m]."""
-
-
-class Reach(Imagined):
-    """Worlds whose tool is moved about a square; where it should go stands in the state. An episode is 4 decisions."""
-
-    def __init__(self, slots: int = 64) -> None:
-        self.slots = slots
-        self.now: dict[int, np.ndarray] = {}
-        self.target: dict[int, np.ndarray] = {}
-        self.looks: dict[int, int] = {}
-        self.over: dict[int, End] = {}
-
-    def reset(self, starts: Sequence[Start], slots: Sequence[int] | None = None) -> Observations:
-        assert slots is not None
-        for start, slot in zip(starts, slots, strict=True):
-            rng = np.random.default_rng(start.seed)
-            self.now[slot], self.target[slot] = rng.uniform(-0.1, 0.1, (2, 2))
-            self.looks[slot], self.over[slot] = 0, ""
-        return self._show(slots)
-
-    def step(self, chunks: np.ndarray, slots: Sequence[int] | None = None) -> Transitions:
-        assert slots is not None
-        paid, steps = [], []
-        for slot, chunk in zip(slots, chunks, strict=True):
-            before, done = self._away(slot), 0
-            for action in chunk:
-                self.now[slot] = np.clip(self.now[slot] + np.clip(action[:2], -0.02, 0.02), -0.2, 0.2)
-                done += 1
-                if self._away(slot) < REACH:
-                    self.over[slot] = "success"
-                    break
-            self.looks[slot] += 1
-            if not self.over[slot] and self.looks[slot] == 4:
-                self.over[slot] = "timeout"
-            paid.append(5 * (before - self._away(slot)) + (self.over[slot] == "success"))
-            steps.append(done)
-        count = np.array(steps)
-        return Transitions(
-            self._show(slots), np.array(paid, np.float32), [self.over[slot] for slot in slots], count, count * 0
-        )
-
-    def _away(self, slot: int) -> float:
-        return float(np.linalg.norm(self.target[slot] - self.now[slot]))
-
-    def _show(self, slots: Sequence[int]) -> Observations:
-        state = np.zeros((len(slots), 7), np.float32)
-        for row, slot in enumerate(slots):
-            state[row, :4] = [*self.now[slot], *(self.target[slot] - self.now[slot])]
-        privileged = np.zeros((len(slots), PRIVILEGED), np.float32)
-        privileged[:, :4] = state[:, :4]
-        privileged[:, 4] = [self.looks[slot] for slot in slots]
-        images = np.full((len(slots), FACE.size, FACE.size, 3), 90, np.uint8)
-        return Observations({"policy": images}, state, ["go"] * len(slots), privileged)
-
-
-def policy(kind: type[Any] = FlowPolicy) -> Any:
-    torch.manual_seed(0)
-    made = kind(FACE, SMALL, words(), layers=1)
-    made.statistics.fit("action", np.random.default_rng(0).normal(0, 0.02, (50, 7)), 1e-3)
-    made.statistics.fit("state", np.random.default_rng(0).normal(0, 0.08, (50, 7)), 1e-3)
-    for name in ("expert.leave.weight", "leave.weight"):
-        if name in (found := dict(made.named_parameters())):
-            torch.nn.init.normal_(found[name], std=0.05)
-    return made.eval()
-
-
-def config(**changes: Any) -> Rl:
-    made = Rl(algorithm=Ppo(warm=0), episodes=16, batch=32, steps=2, noise=0.3, sight=0.0, threads=1, kl=9.0)
-    return replace(made, **changes)
-
-
-def rollout(actor: Any, starts: Sequence[Start] | None = None, settings: Rl | None = None) -> Rollout:
-    settings = settings or config()
-    starts = starts or [Start("a", seed) for seed in range(settings.episodes)]
-    noise = Learned(settings.steps, settings.noise, settings.noise)
-    return collect(actor, Reach(), starts, noise, torch.Generator().manual_seed(0))
+from .reach import Reach, config, policy, rollout
 
 
 @pytest.mark.parametrize("kind", [FlowPolicy, TokenPolicy])
@@ -194,49 +112,6 @@ class TestRollout:
         assert float(((old - whole.acted).exp() - 1).abs().max()) < 1e-4
 
 
-class TestGroups:
-    def test_only_starts_that_ended_both_ways_count(self) -> None:
-        actor, settings = policy(), config(algorithm=Grpo(group=8))
-        made = rollout(actor, [Start("a", seed) for seed in range(6) for _ in range(8)], settings)
-        judged = Learner(actor, settings).judge(made, 0, torch.Generator())
-        assert (judged.weight > 0).any()
-        assert (judged.weight == 0).any()
-        ends: dict[Start, set[bool]] = {}
-        for course in made.courses:
-            ends.setdefault(course.start, set()).add(course.end == "success")
-        episode = made.decided.episodes()
-        for number, course in enumerate(made.courses):
-            rows = np.flatnonzero(episode == number)
-            wanted = 1 / len(rows) if len(ends[course.start]) > 1 else 0.0
-            assert judged.weight[rows].numpy() == pytest.approx(wanted)
-            if wanted:
-                assert (float(judged.advantages[rows[0]]) > 0) == (course.end == "success")
-
-    def test_as_many_groups_as_are_wanted_and_all_of_them_tell_something(self) -> None:
-        """Some starts are always solved, most never: other ones are played instead."""
-        settings = config(algorithm=Grpo(group=8, tries=5), episodes=24)
-        made, figures = _played(policy(), Reach(), ["a", "b"], settings, 0)
-        ends: dict[Start, list[bool]] = {}
-        for course in made.courses:
-            ends.setdefault(course.start, []).append(course.end == "success")
-        assert len(ends) == figures["groups"] == 3
-        assert all(len(set(each)) == 2 and len(each) == 8 for each in ends.values())
-        assert figures["groups played"] > 1
-        assert np.bincount(_groups(made)).tolist() == [8, 8, 8]
-        assert len(made) == made.decided.last.size == sum(len(course.moments) for course in made.courses)
-
-    def test_nothing_is_learned_where_no_group_tells_anything(self) -> None:
-        actor, settings = policy(), config(algorithm=Grpo(group=2, tries=1), episodes=4)
-        made = rollout(actor, [Start("a", seed) for seed in (1, 2, 3, 4)], settings)
-        assert "kl" not in Learner(actor, settings).learn(made, 0)
-
-    def test_groups_that_began_otherwise_are_refused(self) -> None:
-        made = rollout(policy(), [Start("a", seed) for seed in (1, 1, 2, 2)])
-        _require_alike(made, np.array([0, 0, 1, 1]))
-        with pytest.raises(RunError, match="did not begin alike"):
-            _require_alike(made, np.array([0, 1, 1, 0]))
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -247,16 +122,6 @@ class TestGroups:
 def test_settings_that_make_no_sense(change: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=told):
         rl(tmp_path, config(**change), lambda _: None)
-
-
-def test_starts_are_new_in_each_iteration_and_take_all_scenes() -> None:
-    names, settings = [f"{index}" for index in range(10)], config(seed=2)
-    each = [_starts(names, settings, iteration, 25) for iteration in range(4)]
-    seeds = [start.seed for starts in each for start in starts]
-    assert len(set(seeds)) == 100
-    assert min(seeds) >= module.SEEDS
-    assert all({start.scene for start in starts[:10]} == set(names) for starts in each)
-    assert each == [_starts(names, settings, iteration, 25) for iteration in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +158,9 @@ def test_it_learns_to_reach(
     actor.load_state_dict(beginners[kind])
     settings = config(algorithm=algorithm, episodes=128, batch=128, lr=5e-4, epochs=3, kl=0.1)
     learner, worlds, rates = Learner(actor, settings), Reach(128), []
+    scenes = Scenes([f"{index}" for index in range(50)])
     for iteration in range(20):
-        made, figures = _played(actor, worlds, [f"{index}" for index in range(50)], settings, iteration)
+        made, figures = played(actor, worlds, scenes, settings, iteration)
         rates.append(figures["success"])
         learner.learn(made, iteration)
     assert np.mean(rates[-3:]) > np.mean(rates[:2]) + 0.3, rates

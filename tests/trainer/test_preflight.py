@@ -1,0 +1,73 @@
+"""Before learning: noise that breaks a policy is made less, hopeless ones are refused, and all is looked at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import preflight as module
+from trainer.config import Learned, Sampler, Zero
+from trainer.episodes import Scenes
+from trainer.errors import RunError
+from trainer.preflight import preflight
+
+from .reach import Reach, config, policy
+
+SCENES = Scenes(["a", "b", "c"])
+
+
+@pytest.fixture
+def wins(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """What a policy that is quiet wins, and how that shrinks with noise: linearly, to nothing at `broken`."""
+    known = {"quiet": 40.0, "broken": 0.2}
+
+    def won(policy: Any, worlds: Any, starts: Any, sampler: Sampler) -> int:
+        if isinstance(sampler, Zero):
+            return int(known["quiet"])
+        assert isinstance(sampler, Learned)
+        return int(known["quiet"] * max(0.0, 1 - sampler.high / known["broken"]))
+
+    monkeypatch.setattr(module, "_won", won)
+    return known
+
+
+def test_noise_that_breaks_the_policy_is_made_less(tmp_path: Path, wins: dict[str, float]) -> None:
+    said: list[str] = []
+    found = preflight(policy(), Reach(), SCENES, config(out=tmp_path, noise=0.15), said.append)
+    assert found.noise == pytest.approx(0.15 * 0.6**2)
+    assert found.noisy >= 0.6 * found.quiet
+    assert len(said) == 3
+    assert "0.15" in said[0]
+
+
+def test_noise_that_does_no_harm_stays(tmp_path: Path, wins: dict[str, float]) -> None:
+    assert preflight(policy(), Reach(), SCENES, config(out=tmp_path, noise=0.05), print).noise == 0.05
+
+
+def test_what_never_succeeds_is_refused(tmp_path: Path, wins: dict[str, float]) -> None:
+    wins["quiet"] = 0
+    with pytest.raises(RunError, match="0 of 96"):
+        preflight(policy(), Reach(), SCENES, config(out=tmp_path), print)
+    assert not (tmp_path / "preflight.json").exists()
+
+
+def test_what_was_found_is_found_again(tmp_path: Path, wins: dict[str, float]) -> None:
+    settings = config(out=tmp_path, noise=0.15)
+    before = preflight(policy(), Reach(), SCENES, settings, print)
+    wins["quiet"] = 0
+    assert preflight(policy(), Reach(), SCENES, settings, print) == before
+
+
+def test_it_plays_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in place of anything: 16 episodes of at most 4 decisions in batches of 32, twice over."""
+    monkeypatch.setattr(module, "_HOPELESS", 0.0)
+    actor = policy()
+    before = [value.clone() for value in actor.parameters()]
+    found = preflight(actor, Reach(), SCENES, config(out=tmp_path), print)
+    assert found.updates in (2, 4)
+    assert 0 < found.seconds < 20
+    assert 50 < found.megabytes < 20_000
+    assert all((one == two).all() for one, two in zip(before, actor.parameters(), strict=True))
+    assert all(value.grad is None or not value.grad.any() for value in actor.parameters())

@@ -1,0 +1,130 @@
+"""Before hours are spent: does the policy succeed now and then, does it still with noise, do its densities repeat, how long will it take.
+
+Knows policies and worlds; nothing is learned here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldgen.sim.worlds import Observations, Start
+from worldgen.store import write_file
+
+from .config import Learned, Rl, Sampler, Zero
+from .episodes import Scenes
+from .errors import RunError
+from .evaluate import FIRST
+from .metrics import Share
+from .play import Course, Slotted, play
+from .rollout import collect
+
+_STARTS = 48
+"""Episodes that are played with and without noise."""
+_FIRST = FIRST["selection"] + 5 * 10**5
+"""Their first seed."""
+_KEEPS, _LESS, _TIMES = 0.6, 0.6, 4
+"""Share of its successes that a policy must keep when noise is added, what the noise is taken times where it does not, and how often."""
+_HOPELESS = 0.05
+"""Success that nothing can be learned from, where it is surely lower."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found."""
+
+    quiet: int
+    """Successes without noise."""
+    noisy: int
+    """Successes with `noise`."""
+    starts: int
+    noise: float
+    """Standard deviation to play with."""
+    seconds: float
+    """Predicted, of an iteration."""
+    updates: int
+    """Optimiser steps of the policy in an iteration."""
+    megabytes: float
+    """Predicted peak of memory."""
+
+    def words(self) -> str:
+        """Return one line."""
+        return (
+            f"Before learning {self.quiet} of {self.starts} without noise, {self.noisy} with noise {self.noise:.3g}; "
+            f"an iteration makes {self.updates} steps and takes about {self.seconds:.0f} s; about {self.megabytes:.0f} MB."
+        )
+
+
+def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Callable[[str], None]) -> Preflight:
+    """Play a policy with and without noise and return what came of it; one that was made before is read again.
+
+    Noise that breaks the policy is made less.
+
+    Raises:
+        RunError: When it succeeds so seldom that there is nothing to learn from.
+    """
+    note = config.out / "preflight.json"
+    if note.exists():
+        return Preflight(**json.loads(note.read_bytes()))
+    starts = [Start(scenes.names[index % len(scenes.names)], _FIRST + index) for index in range(_STARTS)]
+    order = np.random.default_rng(config.seed).permutation(len(scenes.names))
+    starts = [Start(scenes.names[order[index % len(order)]], start.seed) for index, start in enumerate(starts)]
+    quiet = _won(policy, worlds, starts, Zero(config.steps))
+    noise, begun = config.noise, time.monotonic()
+    noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
+    played = (time.monotonic() - begun) / len(starts)
+    for _ in range(_TIMES):
+        if policy.kind == "token" or noisy >= _KEEPS * quiet:
+            break
+        tell(f"Noise {noise:.3g} leaves {noisy} of {quiet} successes: trying {_LESS * noise:.3g}.")
+        noise *= _LESS
+        noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
+    both = Share.of(quiet + noisy, 2 * len(starts))
+    if both.high < _HOPELESS:
+        raise RunError(
+            f"The policy succeeds in {both.successes} of {both.trials} episodes of the training scenes, too seldom to learn from. Show it more "
+            "(`trainer demos`, `trainer sft`), or give it easier scenes; --no-preflight tries all the same."
+        )
+    found = _predicted(policy, worlds, starts, config, noise, played)
+    made = Preflight(quiet, noisy, len(starts), noise, *found)
+    write_file(note, json.dumps(asdict(made), indent=1) + "\n")
+    tell(made.words())
+    return made
+
+
+def _won(policy: Any, worlds: Slotted, starts: list[Start], sampler: Sampler) -> int:
+    rng = torch.Generator().manual_seed(0)
+
+    def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
+        return np.asarray(policy.act(seen, rng, sampler).actions)
+
+    return sum(course.end == "success" for course in play(decide, worlds, starts))
+
+
+def _predicted(
+    policy: Any, worlds: Slotted, starts: list[Start], config: Rl, noise: float, played: float
+) -> tuple[float, int, float]:
+    """Return seconds and optimiser steps of an iteration, and megabytes at most."""
+    few = starts[: min(len(starts), worlds.slots)]
+    rollout = collect(policy, worlds, few, Learned(config.steps, noise, noise), torch.Generator().manual_seed(0))
+    decisions = len(rollout) / len(few) * config.episodes
+    rows = torch.arange(min(len(rollout), config.batch))
+    begun = time.monotonic()
+    policy.score(rollout.inputs(rows), rollout.traced(rows))[0].sum().backward()
+    policy.zero_grad()
+    each = (time.monotonic() - begun) / len(rows)
+    updates = config.epochs * math.ceil(decisions / config.batch)
+    seconds = played * config.episodes + each * decisions * (config.epochs + 0.4)  # densities are looked at once more
+    unit = 1024 if sys.platform != "darwin" else 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return seconds, updates, (peak + decisions * rollout.images[0].nbytes) / 2**20
