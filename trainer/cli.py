@@ -70,10 +70,8 @@ def rl(library: Positional[Path], config: Annotated[Rl, FLAGS] = Rl()) -> None:
     """
     from .rl import rl as run
 
-    run(library, config, _tell)
-    print(
-        f"{config.out / 'policy'}: trained. Next: trainer evaluate {config.out / 'best'} {library}; curves: trainer plot {config.out}"
-    )
+    chosen = run(library, config, _tell)
+    print(f"{chosen / 'policy'}: trained. Next: trainer evaluate {chosen} {library}; curves: trainer plot {config.out}")
 
 
 def plot(runs: Positional[tuple[Path, ...]], out: Path = Path("curves.png")) -> None:

@@ -254,16 +254,18 @@ class Rl:
     """Standard deviation of a flow policy's denoising step while playing, of a normalised action."""
     steps: int = 4
     """Denoising steps of a flow policy."""
-    lr: float = 5e-5
-    """Learning rate of the policy."""
-    batch: int = 256
+    lr: float = 1e-5
+    """Learning rate of the policy; it becomes larger or smaller as an iteration goes less than half as far as `kl`, or twice."""
+    batch: int = 512
     """Most decisions an optimiser step."""
     epochs: int = 2
     """Passes over the decisions of an iteration."""
-    kl: float = 0.02
+    kl: float = 0.05
     """Divergence from the policy that played at which an iteration stops learning."""
-    sight: float = 0.3
+    sight: float = 1.0
     """Weight of the loss of sight; 0 for none."""
+    scenes: int | None = None
+    """Only so many scenes of split train, drawn by the seed."""
     draw: Literal["uniform", "uncertain"] = "uniform"
     """Play all scenes alike, or those oftener that are solved about half of the time."""
     preflight: bool = True
@@ -307,6 +309,8 @@ class Evaluate:
     """Seeds for reports are never used to choose between policies."""
     steps: int = 4
     """Denoising steps of a flow policy."""
+    shuffle_instructions: bool = False
+    """Control: give each episode the sentence of another scene."""
     zero: bool = True
     """Start denoising from zero noise: one fixed answer to each observation."""
     films: int = 6

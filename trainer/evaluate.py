@@ -6,10 +6,11 @@ Seeds below 10^6 are for demonstrations, the next 10^6 for choosing between poli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     face = policy.interface
     require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
-    courses = list(_told(rollout(policy, library, starts, config, sampler), len(starts), tell))
+    others = _others(scenes) if config.shuffle_instructions else {}
+    courses = list(_told(rollout(policy, library, starts, config, sampler, others), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
     still = _STILL + domain_of(config).nudge.high
     played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz, still) for course in courses]
@@ -84,7 +86,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     report = summarise(
         played, run=run.name, library=library.name, digest=hashlib.sha256((library / "library.json").read_bytes()).hexdigest(),
         splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
-        domain=domain_of(config).model_dump(mode="json"), set_name=config.set, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
+        domain=domain_of(config).model_dump(mode="json"), set_name=", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions))), sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
     report.save(out)
     if versus:
@@ -96,6 +98,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
 def folder_of(run: Path, config: Evaluate) -> Path:
     """Return where the report of an evaluation goes."""
     parts = ["eval", config.set or config.split]
+    parts += ["shuffled"] * config.shuffle_instructions
     parts += [config.domain] * (not config.set and config.domain != "paper") + [config.purpose] * (
         config.purpose != "report"
     )
@@ -117,18 +120,43 @@ def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:
 
 
 def rollout(
-    policy: Policy, library: Path, starts: Sequence[Start], config: Evaluate, sampler: Sampler
+    policy: Policy,
+    library: Path,
+    starts: Sequence[Start],
+    config: Evaluate,
+    sampler: Sampler,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Course]:
-    """Yield the episodes of a policy as they end."""
+    """Yield the episodes of a policy as they end; `others`: scene → what it is told there, where that is not what is to be done."""
     face = policy.interface
     settings = Settings(domain_of(config), views=face.views(), privileged=True, chunk=policy.chunk)
     rng = torch.Generator().manual_seed(FIRST[config.purpose])
 
-    def decide(seen: Observations, _: list[Course]) -> NDArray[np.float32]:
-        return policy.act(seen, rng, sampler).actions
+    def decide(seen: Observations, courses: list[Course]) -> NDArray[np.float32]:
+        for course in courses:
+            course.instruction = others.get(course.start.scene, course.instruction)
+        return policy.act(replace(seen, instruction=[course.instruction for course in courses]), rng, sampler).actions
 
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers) as worlds:
         yield from play(decide, worlds, starts)
+
+
+def _others(scenes: Sequence[Scene]) -> dict[str, str]:
+    """Return for each scene the instruction of another one, far from it in the library, that says something else.
+
+    Raises:
+        RunError: When all say the same.
+    """
+    said = [scene.record.spec.task.instruction for scene in scenes]
+    if len(set(said)) < 2:
+        raise RunError(
+            "All scenes have the same instruction: none can be given that of another. Take a larger library."
+        )
+    found, half = {}, len(said) // 2
+    for index, scene in enumerate(scenes):
+        turned = (said[(index + half + step) % len(said)] for step in range(len(said)))
+        found[scene.name] = next(other for other in turned if other != said[index])
+    return found
 
 
 def judge(course: Course, scene: Scene, rate_hz: float, still: float = _STILL) -> Played:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from . import checkpoint
 from .config import Evaluate, Rl
 from .evaluate import evaluate
 from .metrics import read_log
 from .policies.store import save_policy
 
 Tell = Callable[[str], None]
+
+
+class Published(Protocol):
+    """Who learns."""
+
+    policy: Any
+
+    def publish(self, iteration: int) -> dict[str, Any]:
+        """Write the policy to `OUT/policy`; return what is to be known of it."""
 
 
 class Keeper:
@@ -28,14 +38,26 @@ class Keeper:
         self._library, self._config, self._tell = library, config, tell
         self.best, self.at = -1.0, 0
         """Highest success so far, and after how many iterations."""
+        self.done = False
+        """Whether the run had come to its end."""
         log = config.out / "metrics.jsonl"
         for line in read_log(log) if log.exists() else []:
             if line["step"] <= last:
                 self._note(line.get("unseen", -1.0), line.get("looked", 0))
+            self.done = self.done or ("done" in line and line["step"] >= config.iterations)
 
-    def look(self, policy: Any, iteration: int, facts: dict[str, Any]) -> dict[str, float]:
-        """Play the policy that is in `OUT/policy`, keep it as `OUT/best` where none was better, and return what to log."""
+    @property
+    def chosen(self) -> Path:
+        """The run to go on with: the best, where something was looked at."""
+        best = self._config.out / "best"
+        return best if checkpoint.exists(best / "policy") else self._config.out
+
+    def look(self, learner: Published, iteration: int) -> dict[str, float]:
+        """Publish the policy and play it, keep it as `OUT/best` where none was better, and return what to log."""
         config = self._config
+        facts = learner.publish(iteration)
+        if not config.every:
+            return {}
         asked = Evaluate(
             out=config.out / "looks" / f"{iteration:05d}", episodes=config.trials, purpose="selection", domain=config.domain,
             steps=config.steps, films=config.films, slots=config.slots, workers=config.workers, threads=config.threads,
@@ -45,7 +67,7 @@ class Keeper:
             f"{iteration}: never-trained scenes {share.rate:.1%} ({100 * share.low:.0f} to {100 * share.high:.0f}, n {share.trials})"
         )
         if self._note(share.rate, iteration):
-            save_policy(policy, config.out / "best" / "policy", {**facts, "selection": share.model_dump()})
+            save_policy(learner.policy, config.out / "best" / "policy", {**facts, "selection": share.model_dump()})
         return {"looked": iteration, "unseen": share.rate, "unseen low": share.low, "unseen high": share.high}
 
     def fallen(self, figures: dict[str, float]) -> bool:
@@ -55,8 +77,7 @@ class Keeper:
             return False
         self._tell(
             f"Stopped: success on never-trained scenes fell from {self.best:.0%} after {self.at} iterations to {figures['unseen']:.0%}. "
-            f"'{self._config.out / 'best'}' is the best one. Go on from it with `--init {self._config.out / 'best'}` and a smaller --lr, "
-            "or give --guard 0 to go on here."
+            f"Go on from the best with --init '{self.chosen}' and a smaller --lr, or with --guard 0 here."
         )
         return True
 

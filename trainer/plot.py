@@ -19,18 +19,26 @@ _SHOWN = (
     ("explained", "variance that the critic explains"),
 )
 """Figures that are drawn, where a log has them."""
+_KINDS = (".png", ".pdf", ".svg")
 
 
 def plot(runs: Sequence[Path], out: Path) -> None:
-    """Draw the curves of runs beside each other into a PNG or PDF.
+    """Draw the curves of runs beside each other.
+
+    Args:
+        runs: Folders.
+        out: Picture to write.
 
     Raises:
-        RunError: When a folder holds no log, or matplotlib is not installed.
+        RunError: When a folder holds no log, the picture is of no known kind, or matplotlib is not installed.
     """
-    logs = {run.name: read_log(run / "metrics.jsonl") for run in runs}
-    shown = [(name, title) for name, title in _SHOWN if any(_curve(log, name) for log in logs.values())]
+    if out.suffix not in _KINDS:
+        raise RunError(f"'{out}' must end in {', '.join(_KINDS)}.")
+    logs = [read_log(run / "metrics.jsonl") for run in runs]
+    shown = [(name, title) for name, title in _SHOWN if any(_curve(log, name) for log in logs)]
     if not shown:
-        raise RunError(f"The logs of {', '.join(logs)} hold none of {', '.join(name for name, _ in _SHOWN)}.")
+        names = ", ".join(map(str, runs))
+        raise RunError(f"The logs of {names} hold none of {', '.join(name for name, _ in _SHOWN)}.")
     try:
         import_module("matplotlib").use("Agg")
         pyplot = import_module("matplotlib.pyplot")
@@ -41,23 +49,37 @@ def plot(runs: Sequence[Path], out: Path) -> None:
     for axis in axes.flat[len(shown) :]:
         axis.remove()
     for axis, (name, title) in zip(axes.flat, shown, strict=False):
-        for run, log in logs.items():
-            if points := _curve(log, name):
-                steps, values = zip(*points, strict=True)
-                line = axis.plot(steps, values, label=run, marker="o" if name == "unseen" else None, markersize=3)
-                if name == "unseen":
-                    low, high = ([value for _, value in _curve(log, f"unseen {end}")] for end in ("low", "high"))
-                    axis.fill_between(steps, low, high, alpha=0.2, color=line[0].get_color(), linewidth=0)
+        for number, log in enumerate(logs):
+            _draw(axis, log, name, f"C{number % 10}")
         axis.set(title=title, xlabel="iterations")
         axis.grid(alpha=0.3)
         if name in ("unseen", "success"):
             axis.set_ylim(0, 1)
-    axes.flat[0].legend(fontsize=8)
+    lines = [pyplot.Line2D([], [], color=f"C{number % 10}") for number in range(len(runs))]
+    figure.legend(lines, _labels(runs), loc="outside upper center", ncols=4, fontsize=8)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     pyplot.close(figure)
 
 
+def _draw(axis: Any, log: Sequence[dict[str, Any]], name: str, colour: str) -> None:
+    points = _curve(log, name)
+    if not points:
+        return
+    steps, values = zip(*points, strict=True)
+    axis.plot(steps, values, color=colour, marker="o" if name == "unseen" else None, markersize=3)
+    if name == "unseen":
+        low, high = ([value for _, value in _curve(log, f"unseen {end}")] for end in ("low", "high"))
+        axis.fill_between(steps, low, high, alpha=0.2, color=colour, linewidth=0)
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """Return names of runs that tell them apart."""
+    short = [run.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run) for run in runs]
+
+
 def _curve(log: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     """Return (iterations done, value) of a figure wherever a log has it."""
-    return [(line.get("looked", line["step"]), line[name]) for line in log if name in line]
+    when = "looked" if name.startswith("unseen") else "step"
+    return [(line[when], line[name]) for line in log if name in line]

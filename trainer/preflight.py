@@ -1,4 +1,4 @@
-"""Before hours are spent: does the policy succeed now and then, does it still with noise, do its densities repeat, how long will it take.
+"""Before hours are spent: does the policy succeed now and then, does it still with noise, how long will it take.
 
 Knows policies and worlds; nothing is learned here.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from worldgen.sim.worlds import Observations, Start
 from worldgen.store import write_file
 
-from .config import Learned, Rl, Sampler, Zero
+from .config import Grpo, Learned, Ode, Rl, Sampler
 from .episodes import Scenes
 from .errors import RunError
 from .evaluate import FIRST
@@ -37,6 +37,45 @@ _KEEPS, _LESS, _TIMES = 0.6, 0.6, 4
 """Share of its successes that a policy must keep when noise is added, what the noise is taken times where it does not, and how often."""
 _HOPELESS = 0.05
 """Success that nothing can be learned from, where it is surely lower."""
+
+
+def require(config: Rl) -> None:
+    """Check settings.
+
+    Raises:
+        RunError: When they make no sense.
+    """
+    whole = ("iterations", "episodes", "steps", "batch", "epochs", "trials", "slots", "workers", "threads")
+    wrong = [f"{name} {getattr(config, name)} must be at least 1" for name in whole if getattr(config, name) < 1]
+    if not 1e-3 <= config.noise <= 1:
+        wrong.append(f"noise {config.noise} must be from 0.001 to 1")
+    if not 0 <= config.seed < 100:
+        wrong.append(f"seed {config.seed} must be from 0 to 99")
+    if config.scenes is not None and config.scenes < 1:
+        wrong.append(f"scenes {config.scenes} must be at least 1")
+    if config.every < 0:
+        wrong.append(f"every {config.every} must be at least 0")
+    if config.kl <= 0:
+        wrong.append(f"kl {config.kl} must be above 0")
+    if not 0 <= config.guard <= 1:
+        wrong.append(f"guard {config.guard} must be from 0 to 1")
+    algorithm = config.algorithm
+    if not 0 < algorithm.low < 1 or algorithm.high <= 0:
+        wrong.append(f"low {algorithm.low} must be between 0 and 1, high {algorithm.high} above 0")
+    if isinstance(algorithm, Grpo):
+        if not 2 <= algorithm.group <= config.episodes or config.episodes % algorithm.group:
+            wrong.append(
+                f"group {algorithm.group} must be at least 2, and the {config.episodes} episodes of an iteration a multiple of it"
+            )
+        if algorithm.tries < 1:
+            wrong.append(f"tries {algorithm.tries} must be at least 1")
+    else:
+        if not (0 < algorithm.discount <= 1 and 0 <= algorithm.trace <= 1):
+            wrong.append(f"discount {algorithm.discount} and trace {algorithm.trace} must be from 0 to 1")
+        if algorithm.critic_passes < 1:
+            wrong.append(f"critic-passes {algorithm.critic_passes} must be at least 1")
+    if wrong:
+        raise RunError(f"{'; '.join(wrong)}.")
 
 
 @dataclass(frozen=True)
@@ -76,10 +115,10 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
     note = config.out / "preflight.json"
     if note.exists():
         return Preflight(**json.loads(note.read_bytes()))
-    starts = [Start(scenes.names[index % len(scenes.names)], _FIRST + index) for index in range(_STARTS)]
-    order = np.random.default_rng(config.seed).permutation(len(scenes.names))
-    starts = [Start(scenes.names[order[index % len(order)]], start.seed) for index, start in enumerate(starts)]
-    quiet = _won(policy, worlds, starts, Zero(config.steps))
+    order = np.random.default_rng(config.seed).permutation(scenes.names).tolist()
+    starts = [Start(order[index % len(order)], _FIRST + index) for index in range(_STARTS)]
+    tell(f"Before learning: {_STARTS} episodes without noise, and as many with")
+    quiet = _won(policy, worlds, starts, Ode(config.steps))  # from random starts, as it will play
     noise, begun = config.noise, time.monotonic()
     noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
     played = (time.monotonic() - begun) / len(starts)
@@ -90,10 +129,10 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
         noise *= _LESS
         noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
     both = Share.of(quiet + noisy, 2 * len(starts))
-    if both.high < _HOPELESS:
+    if both.high < _HOPELESS or (quiet and not noisy):
         raise RunError(
-            f"The policy succeeds in {both.successes} of {both.trials} episodes of the training scenes, too seldom to learn from. Show it more "
-            "(`trainer demos`, `trainer sft`), or give it easier scenes; --no-preflight tries all the same."
+            f"The policy succeeds in {quiet} of {_STARTS} episodes of the training scenes without noise and in {noisy} with noise {noise:.3g}: too "
+            "seldom to learn from. Show it more (`trainer demos`, `trainer sft`) or give it easier scenes; --no-preflight tries all the same."
         )
     found = _predicted(policy, worlds, starts, config, noise, played)
     made = Preflight(quiet, noisy, len(starts), noise, *found)
@@ -124,7 +163,10 @@ def _predicted(
     policy.zero_grad()
     each = (time.monotonic() - begun) / len(rows)
     updates = config.epochs * math.ceil(decisions / config.batch)
-    seconds = played * config.episodes + each * decisions * (config.epochs + 0.4)  # densities are looked at once more
+    tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
+    seconds = tries * played * config.episodes + each * decisions * (
+        config.epochs + 0.4
+    )  # densities are looked at once more
     unit = 1024 if sys.platform != "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return seconds, updates, (peak + decisions * rollout.images[0].nbytes) / 2**20
+    return seconds, updates, (peak + tries * decisions * rollout.images[0].nbytes) / 2**20

@@ -7,6 +7,7 @@ on the number of the iteration: a run that was killed goes on to the same weight
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections import defaultdict
@@ -39,7 +40,7 @@ from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log
 from .policies.critic import Critic
 from .policies.store import load_acting, save_policy
-from .preflight import preflight
+from .preflight import preflight, require
 from .rollout import Rollout
 from .sets import scenes_of
 from .sight import Labels, sight_loss
@@ -48,15 +49,18 @@ _VALUE_CLIP = 0.2
 """Largest change of a value in an iteration that the policy already learns by."""
 _MEAN = 0.9
 """Decay of the running mean of the weights, an iteration."""
-_EXACT, _MOST = 1e-4, 0.99
-"""How far ratios may be off 1 before anything was learned, and the share of them that must be so near: now and then two cells of a picture
-are equally likely, and another batch decides between them."""
+_EXACT, _LOUD, _MOST = 1e-4, 0.1, 0.99
+"""How far ratios may be off 1 before anything was learned, with noise so strong (with less noise rounding weighs more), and the share of
+them that must be so near: now and then two cells of a picture are equally likely, and another batch decides between them."""
+_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.5, 1.5, 0.03, 4.0
+"""What the learning rate is taken times where an iteration went more than twice as far as it should, or less than half as far, and the
+least and greatest that becomes of it, as shares of the one that was asked for."""
 
 
-def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
-    """Train a policy on the scenes of a library and write it to `OUT/policy`; a killed run goes on where it was.
+def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
+    """Train a policy on the scenes of a library and return the run to go on with; a killed one goes on where it was.
 
-    `OUT/best` holds the best of its evaluations, `OUT/ema` the running mean of the weights.
+    `OUT/policy` is what was learned last, `OUT/best` the best of the evaluations on the way, `OUT/ema` the running mean of the weights.
 
     Raises:
         RunError: When settings make no sense, the library lacks a split, the folder holds another run, the policy succeeds too seldom to
@@ -65,42 +69,52 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> None:
         DatasetError: When that is made for another arm or camera.
     """
     torch.set_num_threads(config.threads)
-    _require(config)
+    require(config)
     policy = load_acting(config.init)
     chosen, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
     require_fits(interface_of(chosen, library, "train", face.size, face.cameras), face, library)
+    if config.scenes and config.scenes > len(chosen):
+        raise RunError(
+            f"'{library}' has {len(chosen)} scenes of split train, not {config.scenes}. Make a larger library."
+        )
     if config.every:
         interface_of(scenes_of(library, "unseen"), library, "unseen", face.size, face.cameras)
-    claim(config.out, {**_plain(config), "library": str(library)})
-    scenes = Scenes([scene.name for scene in chosen], config.draw == "uncertain")
+    digest = hashlib.sha256((library / "library.json").read_bytes()).hexdigest()
+    claim(config.out, {**_plain(config), "library": str(library), "digest": digest})
+    names = sorted(scene.name for scene in chosen)
+    if config.scenes:
+        names = np.random.default_rng([config.seed, 3]).permutation(names)[: config.scenes].tolist()
+    scenes = Scenes(names, config.draw == "uncertain")
     learner = Learner(policy, config)
     first = learner.resume(config.out / checkpoint.STATE, scenes)
-    if first >= config.iterations:
-        return
+    if first:
+        tell(f"going on from iteration {first}")
     sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
     reward = Sparse() if sparse else Staged()
     settings = Settings(domains.load(config.domain), reward, face.views(), privileged=True, chunk=policy.chunk)
-    keeper, begun = Keeper(library, config, first, tell), time.monotonic()
-    with (
-        ProcessWorlds(library, settings, min(config.slots, config.episodes), config.workers, trusted=True) as worlds,
-        Log(config.out / "metrics.jsonl", config.out / "tensorboard" if config.tensorboard else None, first) as log,
-    ):
+    keeper = Keeper(library, config, first, tell)
+    if keeper.done:
+        return keeper.chosen
+    slots = min(config.slots, config.episodes)
+    with ProcessWorlds(library, settings, slots, config.workers, trusted=True) as worlds:
         if config.preflight:
             config = learner.config = replace(config, noise=preflight(policy, worlds, scenes, config, tell).noise)
-        for iteration in range(first, config.iterations + 1):
-            line: dict[str, float] = {"step": iteration + (iteration < config.iterations)}
-            if iteration == config.iterations or (config.every and iteration % config.every == 0):
-                learner.publish(iteration)
-                if config.every:
-                    line |= keeper.look(policy, iteration, learner.facts(iteration))
-            if iteration == config.iterations or ("unseen" in line and keeper.fallen(line)):
+        mirror, begun = config.out / "tensorboard" if config.tensorboard else None, time.monotonic()
+        with Log(config.out / "metrics.jsonl", mirror, first) as log:
+            for iteration in range(first, config.iterations):
+                line: dict[str, float] = {"step": iteration + 1}
+                if config.every and iteration % config.every == 0:
+                    line |= keeper.look(learner, iteration)
+                    if keeper.fallen(line):
+                        log.append(line)
+                        return keeper.chosen
+                line |= _iterate(learner, worlds, scenes, iteration)
                 log.append(line)
-                return
-            line |= _iterate(learner, worlds, scenes, iteration)
-            log.append(line)
-            learner.save(config.out / checkpoint.STATE, iteration + 1, scenes)
-            left = (time.monotonic() - begun) / (iteration + 1 - first) * (config.iterations - iteration - 1)
-            tell(f"{', '.join(f'{name} {value:.3g}' for name, value in line.items())}; {left / 60:.0f} min left")
+                learner.save(config.out / checkpoint.STATE, iteration + 1, scenes)
+                left = (time.monotonic() - begun) / (iteration + 1 - first) * (config.iterations - iteration - 1)
+                tell(f"{', '.join(f'{name} {value:.3g}' for name, value in line.items())}; {left / 60:.0f} min left")
+            log.append({"step": config.iterations, **keeper.look(learner, config.iterations), "done": 1})
+    return keeper.chosen
 
 
 def _iterate(learner: Learner, worlds: ProcessWorlds, scenes: Scenes, iteration: int) -> dict[str, float]:
@@ -111,20 +125,6 @@ def _iterate(learner: Learner, worlds: ProcessWorlds, scenes: Scenes, iteration:
     figures |= learner.learn(rollout, iteration)
     whole = time.monotonic() - begun
     return figures | {"playing": playing, "learning": whole - playing, "rate": figures["decisions"] / whole}
-
-
-def _require(config: Rl) -> None:
-    """Raises RunError when settings make no sense."""
-    whole = ("iterations", "episodes", "steps", "batch", "epochs", "trials", "slots", "workers", "threads")
-    wrong = [f"{name} {getattr(config, name)} must be at least 1" for name in whole if getattr(config, name) < 1]
-    if not 1e-3 <= config.noise <= 1:
-        wrong.append(f"noise {config.noise} must be from 0.001 to 1")
-    if not 0 <= config.seed < 100:
-        wrong.append(f"seed {config.seed} must be from 0 to 99")
-    if isinstance(config.algorithm, Grpo) and not 2 <= config.algorithm.group <= config.episodes:
-        wrong.append(f"group {config.algorithm.group} must be from 2 to the {config.episodes} episodes of an iteration")
-    if wrong:
-        raise RunError(f"{'; '.join(wrong)}.")
 
 
 @dataclass(frozen=True)
@@ -157,32 +157,32 @@ class Learner:
         self.optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
         self.mean = {name: value.clone() for name, value in policy.state_dict().items()}
         """Running mean of the policy's weights over the iterations."""
+        self.pace = 1.0
+        """Share of the learning rate that the policy learns with."""
 
     def resume(self, state: Path, scenes: Scenes) -> int:
         """Go on from a saved state, if there is one; return the iteration to begin with."""
         if not checkpoint.exists(state):
             return 0
         numbers, kept = checkpoint.load_training(state, self.net, self.optimiser)
-        self.mean = kept["mean"]
+        self.mean, self.pace = kept["mean"], float(numbers["pace"])
         scenes.restore(numbers["scenes"])
         return int(numbers["iteration"])
 
     def save(self, state: Path, iteration: int, scenes: Scenes) -> None:
         """Write all that is needed to go on."""
-        numbers = {"iteration": iteration, "scenes": scenes.numbers()}
+        numbers = {"iteration": iteration, "scenes": scenes.numbers(), "pace": self.pace}
         checkpoint.save_training(state, self.net, self.optimiser, numbers, mean=self.mean)
 
-    def facts(self, iteration: int) -> dict[str, Any]:
-        """Return what is to be known of the policy."""
-        return {"reinforcement": _plain(self.config), "iterations": iteration}
-
-    def publish(self, iteration: int) -> None:
-        """Write the policy to `OUT/policy`, and with the running mean of its weights to `OUT/ema/policy`."""
-        save_policy(self.policy, self.config.out / "policy", self.facts(iteration))
+    def publish(self, iteration: int) -> dict[str, Any]:
+        """Write the policy to `OUT/policy`, and with the running mean of its weights to `OUT/ema`; return what is to be known of it."""
+        facts = {"reinforcement": _plain(self.config), "iterations": iteration}
+        save_policy(self.policy, self.config.out / "policy", facts)
         now = {name: value.clone() for name, value in self.policy.state_dict().items()}
         self.policy.load_state_dict(self.mean)
-        save_policy(self.policy, self.config.out / "ema" / "policy", self.facts(iteration))
+        save_policy(self.policy, self.config.out / "ema" / "policy", facts)
         self.policy.load_state_dict(now)
+        return facts
 
     def learn(self, rollout: Rollout, iteration: int) -> dict[str, float]:
         """Move the weights by what an iteration's episodes tell, and return what to show of it.
@@ -193,10 +193,11 @@ class Learner:
         rng, old = generator(self.config, iteration, 2), self.look(rollout)
         off = ((old - rollout.acted).exp() - 1).abs()
         figures = {"off": float(off.max())}
-        if not float(off.quantile(_MOST)) <= _EXACT:
+        exact = _EXACT * max(1.0, _LOUD / self.config.noise)
+        if not float(off.quantile(_MOST)) <= exact:
             raise RunError(
                 f"The densities of what was done do not repeat: ratios are off by {float(off.quantile(_MOST)):.2g} before anything was "
-                f"learned, at most {_EXACT:g} is right. The policy's sampler and its `density` disagree."
+                f"learned, at most {exact:.2g} is right. The policy's sampler and its `density` disagree."
             )
         judged = self.judge(rollout, iteration, rng)
         figures |= judged.figures
@@ -241,30 +242,41 @@ class Learner:
         return Judged(whole, torch.ones(len(rollout)), figures)
 
     def improve(self, rollout: Rollout, old: Tensor, judged: Judged, rng: torch.Generator) -> dict[str, float]:
-        """Move the policy, until it has gone as far as it may; return means over the steps, and whether it was stopped."""
-        algorithm, seen, stopped = self.config.algorithm, defaultdict[str, list[float]](list), False
+        """Move the policy until it has gone as far as it may; return means over the batches, how far it went, and how many steps were made."""
+        algorithm, seen = self.config.algorithm, defaultdict[str, list[float]](list)
         drawn = rollout.trace.get("random")
         power = 1.0 if drawn is None else 1 / max(1, int(drawn.sum(dim=1).max()))
         clip = Clip(algorithm.low, algorithm.high, power=power)
-        counted = judged.weight.nonzero()[:, 0]
+        counted, stopped, skipped = judged.weight.nonzero()[:, 0], False, 0
+        self.optimiser.param_groups[0]["lr"] = self.pace * self.config.lr
         for rows in (some for _ in range(self.config.epochs) for some in self._parts(counted, rng)):
             inputs = rollout.inputs(rows)
             view = self.policy.remember(inputs)
             points = self.policy.where(view)
             new, _ = self.policy.density(self.policy.memory(view.tokens, points, inputs.state), rollout.traced(rows))
             loss, parts = policy_loss(new, old[rows], judged.advantages[rows], judged.weight[rows], clip)
-            stopped = parts["kl"] > self.config.kl
-            if stopped:
-                break
             parts["policy"] = float(loss.detach())
-            if self.config.sight:
-                labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
-                sight, figures = sight_loss(view, points, labels)
-                loss, parts["sight mm"] = loss + self.config.sight * sight, figures["median mm"]
-            parts["skipped"] = float(not torch.isfinite(descend(loss, self.optimiser, self.policy)))
+            stopped = parts["kl"] > self.config.kl
+            if not stopped:
+                if self.config.sight:
+                    labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
+                    sight, figures = sight_loss(view, points, labels)
+                    loss, parts["sight mm"] = loss + self.config.sight * sight, figures["median mm"]
+                skipped += not torch.isfinite(descend(loss, self.optimiser, self.policy))
             for name, value in parts.items():
                 seen[name].append(value)
-        return {**{name: float(np.mean(values)) for name, values in seen.items()}, "stopped": float(stopped)}
+            if stopped:
+                break
+        self._adapt(max(seen["kl"]))
+        made = {name: float(np.mean(values)) for name, values in seen.items()}
+        return made | {
+            "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
+        }  # fmt: skip
+
+    def _adapt(self, far: float) -> None:
+        """Take smaller steps where an iteration went too far, larger ones where it hardly moved."""
+        factor = _SLOWER if far > 2 * self.config.kl else _FASTER if far < self.config.kl / 2 else 1.0
+        self.pace = min(max(self.pace * factor, _LEAST), _HIGHEST)
 
     def _parts(self, rows: Tensor, rng: torch.Generator) -> Sequence[Tensor]:
         """Return rows in a new order, in parts of one size: a small rest would move the weights as far as a whole batch."""

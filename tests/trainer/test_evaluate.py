@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trainer import demos, evaluate
 from trainer.config import Demos, Evaluate
 from trainer.errors import DatasetError, RunError
-from trainer.evaluate import FIRST, failure, judge, starts_of
+from trainer.evaluate import FIRST, _others, failure, judge, starts_of
 from trainer.play import Course, Moment
 from trainer.policies.base import Sighted
 from trainer.policies.flow import FlowPolicy
@@ -36,6 +36,11 @@ from .policies.handmade import FACE, SMALL, words
 
 def scenes(count: int) -> list[Any]:
     return [SimpleNamespace(name=f"{index:04d}") for index in range(count)]
+
+
+def scene_that_says(index: int, words: str) -> Any:
+    spec = SimpleNamespace(task=SimpleNamespace(instruction=words))
+    return SimpleNamespace(name=f"{index:04d}", record=SimpleNamespace(spec=spec))
 
 
 class TestStarts:
@@ -100,6 +105,19 @@ def course(*moments: Moment, end: Any = "timeout") -> Course:
 
 
 HELD = moment(fingers=1.0, told=SHUT, gripper=0.4)
+
+
+class TestOtherInstructions:
+    def test_each_scene_gets_one_that_says_something_else(self) -> None:
+        said = ["a", "b", "b", "c", "b", "b"]
+        shown = [scene_that_says(index, words) for index, words in enumerate(said)]
+        found = _others(shown)
+        assert len(found) == 6
+        assert all(found[f"{index:04d}"] in set(said) - {own} for index, own in enumerate(said))
+
+    def test_there_must_be_another_one(self) -> None:
+        with pytest.raises(RunError, match="same instruction"):
+            _others([scene_that_says(index, "a") for index in range(3)])
 
 
 class TestFailure:
@@ -216,6 +234,16 @@ class TestEvaluate:
         assert ends[0] == ends[1]
         assert again.comparison is not None
         assert (again.comparison.only_first, again.comparison.only_second) == (0, 0)
+
+    @pytest.mark.slow
+    def test_what_was_told_is_reported(self, library: SceneLibrary, run: Path) -> None:
+        asked = replace(self.CONFIG, films=0, shuffle_instructions=True)
+        report = evaluate.evaluate(run, library.root, asked, lambda _: None)
+        scenes = {scene.name: scene.record.spec.task for scene in library.scenes()}
+        assert all(one.instruction != scenes[one.scene].instruction for one in report.episodes)
+        assert {one.instruction for one in report.episodes} <= {task.instruction for task in scenes.values()}
+        assert report.set_name == "instructions of other scenes"
+        assert "shuffled" in evaluate.folder_of(run, asked).name
 
     def test_a_base_does_not_act(self, library: SceneLibrary, tmp_path: Path) -> None:
         save_policy(Sighted(FACE, SMALL, words()), tmp_path / "base", {})

@@ -86,7 +86,9 @@ def test_a_gradient_that_is_no_number_moves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_is_one_run_s(tmp_path: Path) -> None:
     settings = {"lr": 0.1, "steps": 5, "data": Path("d")}
-    fit.claim(tmp_path / "run", settings)
+    fit.claim(tmp_path / "run", {"lr": 0.3})
+    fit.claim(tmp_path / "run", settings)  # nothing was done with the others
+    (tmp_path / "run" / "metrics.jsonl").touch()
     fit.claim(tmp_path / "run", settings)
     with pytest.raises(RunError, match=r"lr 0.2 instead of 0.1. Use another --out"):
         fit.claim(tmp_path / "run", {**settings, "lr": 0.2})

@@ -46,7 +46,7 @@ def test_figures_by_hand() -> None:
     assert float(loss) == pytest.approx(-(1.2 - 0.8 + 2.0) / 3)
     assert parts["clipped"] == pytest.approx(2 / 3)
     assert parts["ratio"] == pytest.approx(1.0)
-    assert parts["kl"] == pytest.approx(((0.5 - math.log(1.5)) + (-0.5 - math.log(0.5))) / 3, abs=1e-6)
+    assert parts["kl"] == pytest.approx((math.log(1.5) ** 2 + math.log(0.5) ** 2) / 6, abs=1e-6)
 
 
 def test_masked_rows_may_hold_anything() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from trainer import preflight as module
-from trainer.config import Learned, Sampler, Zero
+from trainer.config import Grpo, Learned, Ode, Ppo, Sampler
 from trainer.episodes import Scenes
 from trainer.errors import RunError
-from trainer.preflight import preflight
+from trainer.preflight import preflight, require
 
 from .reach import Reach, config, policy
 
@@ -24,7 +24,7 @@ def wins(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     known = {"quiet": 40.0, "broken": 0.2}
 
     def won(policy: Any, worlds: Any, starts: Any, sampler: Sampler) -> int:
-        if isinstance(sampler, Zero):
+        if isinstance(sampler, Ode):
             return int(known["quiet"])
         assert isinstance(sampler, Learned)
         return int(known["quiet"] * max(0.0, 1 - sampler.high / known["broken"]))
@@ -38,8 +38,8 @@ def test_noise_that_breaks_the_policy_is_made_less(tmp_path: Path, wins: dict[st
     found = preflight(policy(), Reach(), SCENES, config(out=tmp_path, noise=0.15), said.append)
     assert found.noise == pytest.approx(0.15 * 0.6**2)
     assert found.noisy >= 0.6 * found.quiet
-    assert len(said) == 3
-    assert "0.15" in said[0]
+    assert len(said) == 4
+    assert "0.15" in said[1]
 
 
 def test_noise_that_does_no_harm_stays(tmp_path: Path, wins: dict[str, float]) -> None:
@@ -48,9 +48,15 @@ def test_noise_that_does_no_harm_stays(tmp_path: Path, wins: dict[str, float]) -
 
 def test_what_never_succeeds_is_refused(tmp_path: Path, wins: dict[str, float]) -> None:
     wins["quiet"] = 0
-    with pytest.raises(RunError, match="0 of 96"):
+    with pytest.raises(RunError, match="0 of 48"):
         preflight(policy(), Reach(), SCENES, config(out=tmp_path), print)
     assert not (tmp_path / "preflight.json").exists()
+
+
+def test_what_any_noise_breaks_is_refused(tmp_path: Path, wins: dict[str, float]) -> None:
+    wins["broken"] = 1e-6
+    with pytest.raises(RunError, match=r"40 of 48 .* in 0 with noise"):
+        preflight(policy(), Reach(), SCENES, config(out=tmp_path), print)
 
 
 def test_what_was_found_is_found_again(tmp_path: Path, wins: dict[str, float]) -> None:
@@ -71,3 +77,18 @@ def test_it_plays_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert 50 < found.megabytes < 20_000
     assert all((one == two).all() for one, two in zip(before, actor.parameters(), strict=True))
     assert all(value.grad is None or not value.grad.any() for value in actor.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"episodes": 0}, "episodes 0"), ({"noise": 0.0}, "noise 0.0"), ({"seed": -1}, "seed -1"), ({"threads": 0}, "threads 0"),
+        ({"every": -1}, "every -1"), ({"kl": 0.0}, "kl 0.0"), ({"guard": 20.0}, "guard 20.0"), ({"scenes": 0}, "scenes 0"),
+        ({"algorithm": Ppo(critic_passes=0)}, "critic-passes 0"), ({"algorithm": Ppo(discount=1.1)}, "discount 1.1"),
+        ({"algorithm": Grpo(tries=0), "episodes": 16}, "tries 0"), ({"algorithm": Grpo(group=8), "episodes": 20}, "20 episodes"),
+        ({"algorithm": Grpo(group=1)}, "group 1"), ({"algorithm": Grpo(group=99), "episodes": 8}, "group 99"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(RunError, match=told):
+        require(config(**change))

@@ -71,7 +71,33 @@ def test_a_policy_that_does_not_repeat_itself_is_refused() -> None:
 
 def test_it_stops_where_it_has_gone_far_enough() -> None:
     actor = policy()
-    assert Learner(actor, config(lr=1e-2, kl=1e-4, epochs=8)).learn(rollout(actor), 0)["stopped"] == 1
+    learner = Learner(actor, config(lr=1e-2, kl=1e-4, epochs=8))
+    figures = learner.learn(rollout(actor), 0)
+    assert 1 <= figures["updates"] < 8
+    assert figures["kl"] > 1e-4, "what was too far is told"
+    assert learner.pace == 0.5
+
+
+def test_steps_become_larger_where_hardly_anything_moves() -> None:
+    actor = policy()
+    learner = Learner(actor, config(lr=1e-10, kl=9.0))
+    before = rollout(actor)
+    for iteration in range(5):
+        learner.learn(before, iteration)
+    assert learner.pace == 4.0
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(slice(None), True), (slice(0, 1), False)])
+def test_densities_that_are_a_little_off(rows: slice, refused: bool) -> None:
+    actor, settings = policy(), config(episodes=64)
+    made = rollout(actor, settings=settings)
+    assert len(made) > 100
+    made.acted[rows] += 0.01
+    if refused:
+        with pytest.raises(RunError, match="do not repeat"):
+            Learner(actor, settings).learn(made, 0)
+    else:
+        assert Learner(actor, settings).learn(made, 0)["off"] > 0.009
 
 
 def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
@@ -81,7 +107,7 @@ def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
     judged = learner.judge(made, 0, torch.Generator().manual_seed(0))
     judged.advantages[:] = float("nan")
     figures = learner.improve(made, learner.look(made), judged, torch.Generator().manual_seed(0))
-    assert figures["skipped"] == 1
+    assert figures["skipped"] == figures["updates"] >= 1
     assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
 
 
@@ -110,18 +136,6 @@ class TestRollout:
         assert len(whole.courses) == 9
         old = Learner(actor, config()).look(whole)
         assert float(((old - whole.acted).exp() - 1).abs().max()) < 1e-4
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"episodes": 0}, "episodes 0"), ({"noise": 0.0}, "noise 0.0"), ({"seed": -1}, "seed -1"), ({"threads": 0}, "threads 0"),
-        ({"algorithm": Grpo(group=1)}, "group 1"), ({"algorithm": Grpo(group=99), "episodes": 8}, "group 99"),
-    ],
-)  # fmt: skip
-def test_settings_that_make_no_sense(change: dict[str, Any], told: str, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=told):
-        rl(tmp_path, config(**change), lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +197,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         slots=4,
         every=2,
         trials=2,
+        preflight=False,
+        draw="uncertain",
         algorithm=algorithm,
         sight=0.3,
         threads=2,
@@ -194,18 +210,23 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     def once(self: Learner, *arguments: Any) -> None:
         save(self, *arguments)
         saves[0] += 1
-        if saves[0] == 1:
+        if saves[0] in (1, 3):  # the second time in what comes after the last iteration
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Learner, "save", once)
-    with pytest.raises(KeyboardInterrupt):
-        rl(library.root, replace(settings, out=tmp_path / "killed"), lambda _: None)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            rl(library.root, replace(settings, out=tmp_path / "killed"), lambda _: None)
     rl(library.root, replace(settings, out=tmp_path / "killed"), lambda _: None)
-    for name in ("policy", "training_state"):
-        one, two = ((tmp_path / run / name / "model.safetensors").read_bytes() for run in ("whole", "killed"))
-        assert one == two
+    for name in ("policy", "ema/policy", "best/policy", "training_state"):
+        for file in ("model.safetensors", "config.json"):
+            one, two = ((tmp_path / run / name / file).read_text("latin1") for run in ("whole", "killed"))
+            assert one == two.replace("/killed", "/whole"), name
     logs = [read_log(tmp_path / run / "metrics.jsonl") for run in ("whole", "killed")]
     assert [line["step"] for line in logs[1]] == [1, 2, 3, 3]
     assert ["unseen" in line for line in logs[1]] == [True, False, True, True]
     for name in ("success", "return", "unseen"):
         assert [line.get(name) for line in logs[0]] == [line.get(name) for line in logs[1]]
+    said: list[str] = []
+    assert rl(library.root, replace(settings, out=tmp_path / "killed"), said.append) == tmp_path / "killed" / "best"
+    assert len(read_log(tmp_path / "killed" / "metrics.jsonl")) == 4, "a run that is done stays as it is"
