@@ -36,15 +36,15 @@ def policy_loss(
     -min(ρ A, clip(ρ, 1 - low, 1 + high) A), at most `dual` times -A where A < 0, with ρ = exp(κ (new - old)): a weighted mean.
 
     Args:
-        new: (N,) log-densities under the policy in training.
-        old: (N,) those under the policy that acted, by the same forward pass.
+        new: (N, P) log-densities under the policy in training, of the parts of each decision whose ratios are clipped apart.
+        old: (N, P) those under the policy that acted, by the same forward pass.
         advantages: (N,)
-        weight: (N,) what each decision counts; where it is 0, nothing that stands in its row changes anything.
+        weight: (N, P) what each part counts; where it is 0, nothing that stands there changes anything.
         clip: Bounds.
     """
     valid = weight > 0
     shift = torch.where(valid, new - old, 0.0)
-    gain = torch.where(valid, advantages, 0.0)
+    gain = torch.where(valid, advantages[:, None], 0.0)
     ratio = torch.exp(clip.power * shift)
     kept = ratio.clamp(1 - clip.low, 1 + clip.high)
     best = torch.minimum(ratio * gain, kept * gain)
@@ -53,7 +53,7 @@ def policy_loss(
     with torch.no_grad():
         outside = torch.where(gain > 0, ratio > 1 + clip.high, ratio < 1 - clip.low) & (gain != 0)
         parts = {
-            "kl": float((shift**2 * share).sum() / 2),
+            "kl": float((shift.sum(dim=1) ** 2 * share.sum(dim=1)).sum() / 2),
             "clipped": float((outside * share).sum()),
             "ratio": float((ratio * share).sum()),
         }

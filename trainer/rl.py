@@ -191,7 +191,7 @@ class Learner:
             RunError: When the densities of what was done do not repeat.
         """
         rng, old = generator(self.config, iteration, 2), self.look(rollout)
-        off = ((old - rollout.acted).exp() - 1).abs()
+        off = ((old.sum(dim=(1, 2)) - rollout.acted).exp() - 1).abs()
         figures = {"off": float(off.max())}
         exact = _EXACT * max(1.0, _LOUD / self.config.noise)
         if not float(off.quantile(_MOST)) <= exact:
@@ -209,7 +209,7 @@ class Learner:
 
     @torch.no_grad()
     def look(self, rollout: Rollout) -> Tensor:
-        """Return the log-densities (N,) of what was done, by the forward pass that learns."""
+        """Return the log-densities (N, A, D) of what was done, by the forward pass that learns."""
         rows = torch.arange(len(rollout)).split(self.config.batch)
         return torch.cat([self.policy.score(rollout.inputs(some), rollout.traced(some))[0] for some in rows])
 
@@ -254,7 +254,13 @@ class Learner:
             view = self.policy.remember(inputs)
             points = self.policy.where(view)
             new, _ = self.policy.density(self.policy.memory(view.tokens, points, inputs.state), rollout.traced(rows))
-            loss, parts = policy_loss(new, old[rows], judged.advantages[rows], judged.weight[rows], clip)
+            loss, parts = policy_loss(
+                self._apart(new),
+                self._apart(old[rows]),
+                judged.advantages[rows],
+                self._weight(rollout, judged, rows, new),
+                clip,
+            )
             parts["policy"] = float(loss.detach())
             stopped = parts["kl"] > self.config.kl
             if not stopped:
@@ -272,6 +278,17 @@ class Learner:
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
         }  # fmt: skip
+
+    def _apart(self, logp: Tensor) -> Tensor:
+        """Return the densities (N, P) whose ratios are clipped apart: of actions, with GRPO of all their numbers."""
+        return logp.flatten(1) if isinstance(self.config.algorithm, Grpo) else logp.sum(dim=2)
+
+    def _weight(self, rollout: Rollout, judged: Judged, rows: Tensor, logp: Tensor) -> Tensor:
+        """Return what each of these counts: an action that was not executed counts for nothing."""
+        actions = torch.arange(logp.shape[1])
+        done = (actions < torch.from_numpy(rollout.decided.steps)[rows][:, None]) | (logp.shape[1] == 1)
+        each = judged.weight[rows][:, None, None] * done[..., None] / done.sum(dim=1)[:, None, None]
+        return self._apart(each.expand_as(logp))
 
     def _adapt(self, far: float) -> None:
         """Take smaller steps where an iteration went too far, larger ones where it hardly moved."""

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from trainer.losses import Clip, explained, policy_loss, value_loss
 
-ALL = torch.ones(1)
+ALL = torch.ones(1, 1)
 
 
 def slope(ratio: float, advantage: float, clip: Clip) -> float:
     """Return the derivative of the loss by the log-density at a ratio."""
     new = torch.tensor([math.log(ratio) / clip.power], dtype=torch.float64, requires_grad=True)
-    policy_loss(new, torch.zeros(1, dtype=torch.float64), torch.tensor([advantage]), ALL, clip)[0].backward()
+    policy_loss(new[:, None], torch.zeros(1, 1, dtype=torch.float64), torch.tensor([advantage]), ALL, clip)[
+        0
+    ].backward()
     assert new.grad is not None
     return float(new.grad)
 
@@ -33,8 +35,8 @@ def test_where_the_gradient_is_zero(power: float) -> None:
 
 
 def test_nothing_moved() -> None:
-    same = torch.randn(50)
-    loss, parts = policy_loss(same, same, torch.randn(50), torch.ones(50), Clip())
+    same = torch.randn(50, 2)
+    loss, parts = policy_loss(same, same, torch.randn(50), torch.ones(50, 2), Clip())
     assert (parts["kl"], parts["clipped"], parts["ratio"]) == (0, 0, pytest.approx(1))
     assert loss.isfinite()
 
@@ -42,11 +44,22 @@ def test_nothing_moved() -> None:
 def test_figures_by_hand() -> None:
     new = torch.tensor([math.log(1.5), math.log(0.5), 0.0, 9.0])
     gain, weight = torch.tensor([1.0, -1.0, 2.0, 1.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
-    loss, parts = policy_loss(new, torch.zeros(4), gain, weight, Clip(0.2, 0.2))
+    loss, parts = policy_loss(new[:, None], torch.zeros(4, 1), gain, weight[:, None], Clip(0.2, 0.2))
     assert float(loss) == pytest.approx(-(1.2 - 0.8 + 2.0) / 3)
     assert parts["clipped"] == pytest.approx(2 / 3)
     assert parts["ratio"] == pytest.approx(1.0)
     assert parts["kl"] == pytest.approx((math.log(1.5) ** 2 + math.log(0.5) ** 2) / 6, abs=1e-6)
+
+
+def test_parts_of_a_decision_are_clipped_apart_and_diverge_together() -> None:
+    new = torch.tensor([[math.log(1.5), math.log(1.1)]], requires_grad=True)
+    loss, parts = policy_loss(new, torch.zeros(1, 2), torch.ones(1), torch.ones(1, 2), Clip(0.2, 0.2))
+    loss.backward()
+    assert float(loss) == pytest.approx(-(1.2 + 1.1) / 2)
+    assert new.grad is not None
+    assert new.grad[0].tolist() == pytest.approx([0, -0.55])
+    assert parts["clipped"] == 0.5
+    assert parts["kl"] == pytest.approx(math.log(1.5 * 1.1) ** 2 / 2)
 
 
 def test_masked_rows_may_hold_anything() -> None:
@@ -56,7 +69,8 @@ def test_masked_rows_may_hold_anything() -> None:
         new = torch.tensor([0.1, junk, -0.2], requires_grad=True)
         value = torch.tensor([0.5, junk, 0.1], requires_grad=True)
         other = torch.tensor([0.0, junk, 0.0])
-        loss = policy_loss(new, other, torch.tensor([1.0, junk, -1.0]), valid.float(), Clip())[0]
+        gain, weight = torch.tensor([1.0, junk, -1.0]), valid.float()[:, None]
+        loss = policy_loss(new[:, None], other[:, None], gain, weight, Clip())[0]
         loss = loss + value_loss(value, other, torch.tensor([1.0, junk, 0.3]), valid, 0.2)[0]
         loss.backward()
         assert new.grad is not None
@@ -69,7 +83,7 @@ def test_masked_rows_may_hold_anything() -> None:
 
 def test_parts_add_up_to_the_whole() -> None:
     torch.manual_seed(0)
-    new, old, gain, weight = torch.randn(60), torch.randn(60), torch.randn(60), torch.rand(60)
+    new, old, gain, weight = torch.randn(60, 3), torch.randn(60, 3), torch.randn(60), torch.rand(60, 3)
     whole = policy_loss(new, old, gain, weight, Clip())[0]
     parts = [
         policy_loss(new[r], old[r], gain[r], weight[r], Clip())[0] * weight[r].sum() / weight.sum()
@@ -80,7 +94,7 @@ def test_parts_add_up_to_the_whole() -> None:
 
 def test_nobody_counts() -> None:
     none, some = torch.zeros(3, dtype=torch.bool), torch.randn(3)
-    assert float(policy_loss(some, some, some, none.float(), Clip())[0]) == 0
+    assert float(policy_loss(some[:, None], some[:, None], some, none.float()[:, None], Clip())[0]) == 0
     assert float(value_loss(some, some, some, none, 0.2)[0]) == 0
 
 

@@ -20,7 +20,7 @@ from trainer.policies.base import Batch
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import save_policy
 from trainer.policies.token import TokenPolicy
-from trainer.rl import Learner, rl
+from trainer.rl import Judged, Learner, rl
 from trainer.rollout import joined
 from worldgen.library import SceneLibrary
 from worldgen.sim.worlds import Start
@@ -34,7 +34,7 @@ class TestInvariants:
         actor = policy(kind)
         made = rollout(actor)
         old = Learner(actor, config()).look(made)
-        assert float(((old - made.acted).exp() - 1).abs().max()) < 1e-4
+        assert float(((old.sum(dim=(1, 2)) - made.acted).exp() - 1).abs().max()) < 1e-4
         assert old.std() > 0.1
 
     def test_nothing_moves_without_a_learning_rate(self, kind: type[Any]) -> None:
@@ -87,6 +87,22 @@ def test_steps_become_larger_where_hardly_anything_moves() -> None:
     assert learner.pace == 4.0
 
 
+@pytest.mark.parametrize(("algorithm", "parts"), [(Ppo(), 4), (Grpo(), 28)])
+def test_tokens_of_what_was_not_executed_count_for_nothing(algorithm: Any, parts: int) -> None:
+    actor, settings = policy(TokenPolicy), config(algorithm=algorithm)
+    learner, made = Learner(actor, settings), rollout(actor)
+    steps = torch.from_numpy(made.decided.steps)
+    assert (steps < 4).any()
+    logp, rows = learner.look(made), torch.arange(len(made))
+    judged = Judged(torch.ones(len(made)), torch.rand(len(made)), {})
+    weight = learner._weight(made, judged, rows, logp)
+    assert learner._apart(logp).shape == weight.shape == (len(made), parts)
+    assert torch.equal((weight > 0).sum(dim=1), steps * parts // 4)
+    flow = policy()
+    done = Learner(flow, settings)._weight(rollout(flow), judged, torch.arange(5), torch.zeros(5, 1, 1))
+    assert torch.equal(done[:, 0], judged.weight[:5])
+
+
 @pytest.mark.parametrize(("rows", "refused"), [(slice(None), True), (slice(0, 1), False)])
 def test_densities_that_are_a_little_off(rows: slice, refused: bool) -> None:
     actor, settings = policy(), config(episodes=64)
@@ -135,7 +151,7 @@ class TestRollout:
         assert len(whole) == sum(map(len, parts))
         assert len(whole.courses) == 9
         old = Learner(actor, config()).look(whole)
-        assert float(((old - whole.acted).exp() - 1).abs().max()) < 1e-4
+        assert float(((old.sum(dim=(1, 2)) - whole.acted).exp() - 1).abs().max()) < 1e-4
 
 
 @pytest.fixture(scope="module")

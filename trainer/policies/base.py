@@ -71,7 +71,11 @@ class Policy(Protocol):
         """Decide for each of N observations."""
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return the log-density (N,) of decisions that `act` made, and the entropy (N,), with gradients."""
+        """Return the log-density of decisions that `act` made, and the entropy (N,), with gradients.
+
+        The density comes in parts (N, A, D) that add up: of each action, of each of its numbers. A policy that only knows that of a whole
+        decision gives (N, 1, 1).
+        """
 
     def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return what `score` does, from `Acting.recall` of the inputs."""

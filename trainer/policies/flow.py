@@ -124,11 +124,11 @@ class FlowPolicy(Acting):
         logp, _ = self.density(memory, trace)
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
         return Decisions(
-            actions.numpy().astype(np.float32), {"inputs": inputs, **trace}, logp.numpy().astype(np.float32)
+            actions.numpy().astype(np.float32), {"inputs": inputs, **trace}, logp[:, 0, 0].numpy().astype(np.float32)
         )
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-density and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
+        """Return log-density (N, 1, 1) and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
         memory = self.recall(inputs)
         return self.density(memory, trace)
 
@@ -170,7 +170,7 @@ class FlowPolicy(Acting):
         return straight, straight, torch.zeros_like(x)
 
     def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-density and entropy (N,) of the random steps of a chain; see `Policy.density`.
+        """Return log-density (N, 1, 1) and entropy (N,) of the random steps of a chain; see `Policy.density`.
 
         Actions beyond the chunk count until the last step, for those that are executed look at them; in that one they do not.
         """
@@ -190,4 +190,4 @@ class FlowPolicy(Acting):
             logp = logp.index_add(0, chosen.nonzero()[:, 0], each.sum(dim=(1, 2)))
             spreads = (spread.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=(1, 2))
             entropy = entropy.index_add(0, chosen.nonzero()[:, 0], spreads)
-        return logp, entropy
+        return logp[:, None, None], entropy

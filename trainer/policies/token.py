@@ -104,21 +104,21 @@ class TokenPolicy(Acting):
         trace = {"tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)
-        return Decisions(actions, {"inputs": inputs, **trace}, logp.numpy().astype(np.float32))
+        return Decisions(actions, {"inputs": inputs, **trace}, logp.sum(dim=(1, 2)).numpy().astype(np.float32))
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-probability and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
+        """Return log-probability (N, C, 7) and entropy (N,) of the tokens that `act` drew, with gradients; see `Policy.score`."""
         memory = self.recall(inputs)
         return self.density(memory, trace)
 
     def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return log-probability and entropy (N,) of the tokens that were drawn; see `Policy.density`."""
+        """Return log-probability (N, C, 7) and entropy (N,) of the tokens that were drawn; see `Policy.density`."""
         tokens = trace["tokens"]
         if trace["greedy"]:
-            return torch.zeros(len(tokens)), torch.zeros(len(tokens))
+            return torch.zeros(len(tokens), 1, 1), torch.zeros(len(tokens))
         share = (self._logits(tokens, memory) / self.temperature).log_softmax(dim=-1)
-        logp = share.gather(2, tokens[..., None])[..., 0].sum(dim=1)
-        return logp, -(share.exp() * share).sum(dim=(1, 2))
+        logp = share.gather(2, tokens[..., None])[..., 0]
+        return logp.unflatten(1, (-1, len(self.interface.action))), -(share.exp() * share).sum(dim=(1, 2))
 
     def _logits(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
