@@ -28,7 +28,8 @@ from trainer.policies.base import Batch, Inputs
 from trainer.policies.flow import FlowPolicy
 from trainer.records import Decisions
 from trainer.sets import scenes_of
-from trainer.sft import FLOOR, Windows
+from trainer.sft import FLOOR
+from trainer.windows import Windows
 from worldgen.sim.worlds import Observations
 
 _TOLD = np.r_[0:10, 12:27, 30:37]

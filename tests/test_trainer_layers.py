@@ -22,15 +22,18 @@ LAYERS: tuple[str, ...] = (
     "policies.vision",
     "recorder policies.base sight",
     "policies.flow policies.token policies.critic policies.store report report_page fit plot",
-    "pretrain demos sft",
+    "pretrain demos windows",
+    "sft",
     "evaluate rollout",
-    "episodes keeper",
+    "episodes keeper anchor",
     "preflight",
     "rl",
     "cli",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 WITH_TORCH = {
+    "windows",
+    "anchor",
     "checkpoint",
     "fit",
     "pretrain",

@@ -235,6 +235,22 @@ Algorithm = (
 
 
 @dataclass(frozen=True)
+class Anchored:
+    """Demonstrations that are imitated besides."""
+
+    data: str = ""
+    """Folder of a LeRobot dataset, or a robomimic file; empty for none."""
+    weight: float = 0.05
+    """β: what imitating them counts."""
+    batch: int = 64
+    """Frames an optimiser step."""
+    shift: int = 4
+    """Largest shift of a picture [px]."""
+    colour: float = 0.2
+    """Largest change of brightness, contrast and each colour, as a share."""
+
+
+@dataclass(frozen=True)
 class Rl:
     """Reinforcement learning over the scenes of split train of a library."""
 
@@ -264,6 +280,8 @@ class Rl:
     """Divergence from the policy that played at which an iteration stops learning."""
     sight: float = 1.0
     """Weight of the loss of sight; 0 for none."""
+    anchor: Anchored = Anchored()
+    """Demonstrations that are imitated besides, so that they are not forgotten."""
     scenes: int | None = None
     """Only so many scenes of split train, drawn by the seed."""
     draw: Literal["uniform", "uncertain"] = "uniform"

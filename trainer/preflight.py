@@ -55,6 +55,10 @@ def require(config: Rl) -> None:
         wrong.append(f"scenes {config.scenes} must be at least 1")
     if config.every < 0:
         wrong.append(f"every {config.every} must be at least 0")
+    if config.anchor.batch < 1 or config.anchor.weight < 0:
+        wrong.append(
+            f"anchor.batch {config.anchor.batch} must be at least 1, anchor.weight {config.anchor.weight} at least 0"
+        )
     if config.kl <= 0:
         wrong.append(f"kl {config.kl} must be above 0")
     if not 0 <= config.guard <= 1:

@@ -29,6 +29,7 @@ from worldgen.sim.worlds import ProcessWorlds
 
 from . import checkpoint
 from .advantages import among, gae, normalised
+from .anchor import Anchor
 from .config import Grpo, Rl
 from .dataset import require_fits
 from .demos import interface_of
@@ -155,6 +156,7 @@ class Learner:
             self.net["critic"] = Critic(PRIVILEGED)
             groups.append({"params": list(self.net["critic"].parameters()), "lr": config.algorithm.critic_lr})
         self.optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
+        self.anchor = Anchor(config.anchor, policy) if config.anchor.data and config.anchor.weight else None
         self.mean = {name: value.clone() for name, value in policy.state_dict().items()}
         """Running mean of the policy's weights over the iterations."""
         self.pace = 1.0
@@ -203,7 +205,7 @@ class Learner:
         figures |= judged.figures
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
         if not alone and judged.weight.any():
-            figures |= self.improve(rollout, old, judged, rng)
+            figures |= self.improve(rollout, old, judged, rng, generator(self.config, iteration, 4))
             follow(self.mean, self.policy, _MEAN)
         return figures
 
@@ -241,7 +243,9 @@ class Learner:
         whole = torch.from_numpy(normalised(advantages, np.ones(len(rollout), bool))).float()
         return Judged(whole, torch.ones(len(rollout)), figures)
 
-    def improve(self, rollout: Rollout, old: Tensor, judged: Judged, rng: torch.Generator) -> dict[str, float]:
+    def improve(
+        self, rollout: Rollout, old: Tensor, judged: Judged, rng: torch.Generator, anchored: torch.Generator
+    ) -> dict[str, float]:
         """Move the policy until it has gone as far as it may; return means over the batches, how far it went, and how many steps were made."""
         algorithm, seen = self.config.algorithm, defaultdict[str, list[float]](list)
         drawn = rollout.trace.get("random")
@@ -268,6 +272,9 @@ class Learner:
                     labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
                     sight, figures = sight_loss(view, points, labels)
                     loss, parts["sight mm"] = loss + self.config.sight * sight, figures["median mm"]
+                if self.anchor:
+                    miss = self.anchor.loss(self.policy, anchored)
+                    loss, parts["imitation"] = loss + self.config.anchor.weight * miss, float(miss.detach())
                 skipped += not torch.isfinite(descend(loss, self.optimiser, self.policy))
             for name, value in parts.items():
                 seen[name].append(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from worldgen.sim.truth import PRIVILEGED
 
@@ -19,43 +18,14 @@ from .config import Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
-from .policies.base import Batch, Inputs, Sighted, as_pictures
+from .policies.base import Batch, Inputs, Sighted
 from .policies.store import folder_of, load_policy, new_policy, save_policy
 from .records import require_size
 from .sight import Labels, sight_loss
+from .windows import Windows
 
 FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The frames of a dataset that can be learned from, each with the actions that follow it."""
-
-    data: Dataset
-    frames: NDArray[np.int64]
-    """(N,) frames whose own action is to be imitated."""
-    horizon: int
-
-    @classmethod
-    def of(cls, data: Dataset, horizon: int) -> Windows:
-        """Return all windows of a dataset.
-
-        Raises:
-            RunError: When there is nothing to imitate.
-        """
-        frames = np.flatnonzero(~data.perturbed & data.success[data.episode])
-        if not len(frames):
-            raise RunError("The dataset holds no successful, undisturbed frame to imitate.")
-        return cls(data, frames, horizon)
-
-    def actions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the actions (N, H, 7) that follow frames, and which count: up to the episode's end and the next push."""
-        index = self.frames[rows, None] + np.arange(self.horizon)
-        inside = index < self.data.starts[self.data.episode[self.frames[rows]] + 1][:, None]
-        index = np.minimum(index, len(self.data.action) - 1)
-        valid = np.logical_and.accumulate(inside & ~self.data.perturbed[index], axis=1)
-        return self.data.action[index], valid
 
 
 def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted:
@@ -141,10 +111,9 @@ def _warmed(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], No
 def _seen(policy: Any, windows: Windows, sentences: list[str], config: Sft) -> tuple[Tensor, Tensor, Tensor]:
     """Return tokens (N, M, W), in half precision, points (N, 2, 3) and state (N, S) of all windows, their pictures' colours changed."""
     rng, parts = torch.Generator().manual_seed(config.seed), []
-    still = replace(config, shift=0)
     with torch.no_grad():
         for rows in np.array_split(np.arange(len(windows.frames)), -(-len(windows.frames) // 128)):
-            batch, _ = _batch(policy, windows, rows, sentences, still, rng)
+            batch, _ = windows.batch(policy, rows, sentences, rng, colour=config.colour)
             seen = policy.remember(batch.inputs)
             parts.append((seen.tokens.half(), policy.where(seen), batch.inputs.state))
     tokens, points, state = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -164,7 +133,7 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
-        batch, moved = _batch(policy, windows, rows, sentences, config, rng)
+        batch, moved = windows.batch(policy, rows, sentences, rng, config.shift, config.colour)
         seen = policy.remember(batch.inputs)
         points = policy.where(seen)
         imitation = policy.imitation_loss(batch, rng, policy.memory(seen.tokens, points, batch.inputs.state))
@@ -188,48 +157,6 @@ def _labels(windows: Windows, config: Sft) -> Callable[[NDArray[np.int64]], Labe
         return None
     told = data.privileged
     return lambda rows: Labels.of(told[windows.frames[rows]], data.state[windows.frames[rows]])
-
-
-def _batch(
-    policy: Sighted,
-    windows: Windows,
-    rows: NDArray[np.int64],
-    sentences: list[str],
-    config: Sft,
-    rng: torch.Generator,
-) -> tuple[Batch, NDArray[np.float64]]:
-    """Return windows as a policy learns from them, and how far their pictures were moved (N, 2), as shares of them."""
-    data = windows.data
-    frames = windows.frames[rows]
-    pictures = np.stack([data.images[camera][frames] for camera in policy.interface.cameras], axis=1)
-    actions, valid = windows.actions(rows)
-    images, moved = augment(as_pictures(pictures), config.shift, config.colour, rng)
-    inputs = Inputs(
-        images,
-        torch.from_numpy(data.state[frames]),
-        torch.from_numpy(policy.words([sentences[episode] for episode in data.episode[frames]])),
-    )
-    return Batch(inputs, torch.from_numpy(actions), torch.from_numpy(valid)), moved / images.shape[-1]
-
-
-def augment(images: Tensor, shift: int, colour: float, rng: torch.Generator) -> tuple[Tensor, NDArray[np.int64]]:
-    """Return pictures (N, V, 3, S, S) in [-1, 1] moved by up to `shift` pixels and with other brightness, contrast and colours.
-
-    Each is moved and coloured by its own numbers, all cameras of one observation alike. Also returns how far what it shows was moved,
-    (N, 2) to the right and down [px].
-    """
-    count, _, _, size, _ = images.shape
-    moves = torch.zeros(count, 2, dtype=torch.int64)
-    if colour:
-        gain = 1 + colour * (2 * torch.rand(count, 1, 3, 1, 1, generator=rng) - 1)
-        offset = colour * (2 * torch.rand(count, 1, 1, 1, 1, generator=rng) - 1)
-        images = (images * gain + offset).clamp_(-1, 1)
-    if shift:
-        moves = torch.randint(-shift, shift + 1, (count, 2), generator=rng)
-        wide = F.pad(images.flatten(1, 2), (shift,) * 4, mode="replicate").unflatten(1, images.shape[1:3])
-        cuts = zip(wide, (shift - moves).tolist(), strict=True)
-        images = torch.stack([one[..., y : y + size, x : x + size] for one, (x, y) in cuts])
-    return images, moves.numpy()
 
 
 def _sentences(data: Dataset, config: Sft) -> list[str]:

@@ -122,7 +122,7 @@ def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
     before = [value.clone() for value in actor.parameters()]
     judged = learner.judge(made, 0, torch.Generator().manual_seed(0))
     judged.advantages[:] = float("nan")
-    figures = learner.improve(made, learner.look(made), judged, torch.Generator().manual_seed(0))
+    figures = learner.improve(made, learner.look(made), judged, *(torch.Generator().manual_seed(0) for _ in range(2)))
     assert figures["skipped"] == figures["updates"] >= 1
     assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
 
