@@ -16,7 +16,7 @@ from torch import Tensor
 from worldgen.library import Scene, SceneLibrary
 from worldgen.spec import SceneSpec
 
-from . import pictures
+from . import checkpoint, pictures
 from .config import Pretrain
 from .demos import interface_of
 from .errors import RunError
@@ -95,7 +95,9 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     net.load_state_dict(_train(net, data, config, tell))
     del data
     found = figures(net, libraries, config, tell)
-    save_policy(net, config.out / "policy", {"pre-training": facts, **{s: asdict(f) for s, f in found.items()}})
+    save_policy(
+        net, config.out / "policy", {**_history(config.base, facts), **{s: asdict(f) for s, f in found.items()}}
+    )
     return found
 
 
@@ -190,6 +192,13 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
             tell(f"{name}: {done} of {count} drawn")
             said = done / count + 0.05
     return pictures.load(folder, count)
+
+
+def _history(base: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return how a base was made: this time, and before that, where it began from another one."""
+    known = checkpoint.read_config(folder_of(base))["facts"] if base else {}
+    earlier = [*known.get("before that", []), *([known["pre-training"]] if "pre-training" in known else [])]
+    return {"pre-training": facts, **({"before that": earlier} if earlier else {})}
 
 
 def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:

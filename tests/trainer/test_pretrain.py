@@ -13,6 +13,7 @@ from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain, TrunkSettings
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
+from trainer.policies.store import save_policy
 from trainer.policies.vision import Seen
 from trainer.records import Interface
 from trainer.sentences import Sentences
@@ -111,6 +112,14 @@ def test_labels_are_those_of_what_was_named() -> None:
             assert np.isnan(point).all() if index < 0 else (point == data.points[row, index]).all()
     assert (spoken.named[:, 1] < 0).any()
     assert (spoken.named[:, 1] >= 0).any()
+
+
+def test_a_base_knows_what_it_began_from(tmp_path: Path) -> None:
+    history: dict[str, Any] = {}
+    for steps in (1, 2, 3):
+        history = pretrain._history(str(tmp_path / "base") if history else "", {"steps": steps})
+        save_policy(net(), tmp_path / "base", history)
+    assert history == {"pre-training": {"steps": 3}, "before that": [{"steps": 1}, {"steps": 2}]}
 
 
 def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
