@@ -33,6 +33,8 @@ _CORRIDOR = 0.05
 """Half the width of the way that must be free [m]."""
 _FINE, _COARSE = 0.005, 0.015
 """Distance of the points that stand for the surface of what is handled, and of all else [m]."""
+_ROUNDED = 1e-6
+"""How far the gripper may be from what it was told: policies and datasets hold single precision."""
 _LEVELS = 5
 """Heights that are tried where the clear one is out of reach."""
 
@@ -196,7 +198,7 @@ def _there(target: Target, stop: Way) -> bool:
 
 
 def _arrived(target: Target, stop: Way) -> bool:
-    return target.gripper == stop.gripper and _there(target, stop)
+    return abs(target.gripper - stop.gripper) < _ROUNDED and _there(target, stop)
 
 
 def leans(rotation: Array) -> bool:

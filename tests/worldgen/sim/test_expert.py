@@ -14,6 +14,7 @@ from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.expert import Expert, Noise
 from worldgen.sim.grasps import Hand
+from worldgen.sim.motions import Motions, Way
 from worldgen.sim.stage import Settings, Stage
 from worldgen.sim.world import World
 
@@ -131,6 +132,23 @@ def test_gives_as_many_actions_as_asked_for(pick: World) -> None:
     pick.reset(10)
     assert Expert(pick).act(1).shape == (1, 7)
     assert Expert(pick).act(3).shape == (3, 7)
+
+
+def test_single_precision_does_not_hold_it_up(pick: World) -> None:
+    """What a policy or a dataset gives back: a gripper of .27 is none of .27 any more, and a stop must count as reached all the same."""
+    pick.reset(STARTS[0])
+    motions = Motions(pick.stage, Hand(pick.stage), [])
+    here = pick.target
+    one = Way(here.position + [0.0, 0.0, 0.01], here.rotation, 0.27)
+    two = Way(here.position + [0.0, 0.05, 0.01], here.rotation, 0.27)
+    for _ in range(6):
+        motions.look(pick.data, pick.target)
+        pick.step(
+            motions.follow([one, two] if pick.target.position[1] < here.position[1] + 0.01 else [two], 1).astype(
+                np.float32
+            )
+        )
+    assert pick.target.position[1] > here.position[1] + 0.03
 
 
 def test_goes_on_after_random_actions(pick: World) -> None:
