@@ -216,7 +216,7 @@ class Learner:
         return torch.cat([self.policy.score(rollout.inputs(some), rollout.traced(some))[0] for some in rows])
 
     def judge(self, rollout: Rollout, iteration: int, rng: torch.Generator) -> Judged:
-        """Return what each decision was worth: the one place where algorithms differ. A critic learns here, too."""
+        """Return what each decision was worth, the heart of what algorithms differ in. A critic learns here, too."""
         algorithm, decided = self.config.algorithm, rollout.decided
         if isinstance(algorithm, Grpo):
             each, mixed = among(scores(rollout), groups(rollout), algorithm.spread)
@@ -294,7 +294,7 @@ class Learner:
         """Return what each of these counts: an action that was not executed counts for nothing."""
         actions = torch.arange(logp.shape[1])
         done = (actions < torch.from_numpy(rollout.decided.steps)[rows][:, None]) | (logp.shape[1] == 1)
-        each = judged.weight[rows][:, None, None] * done[..., None] / done.sum(dim=1)[:, None, None]
+        each = judged.weight[rows][:, None, None] * done[..., None] / done.sum(dim=1).clamp_min(1)[:, None, None]
         return self._apart(each.expand_as(logp))
 
     def _adapt(self, far: float) -> None:

@@ -98,6 +98,8 @@ def test_tokens_of_what_was_not_executed_count_for_nothing(algorithm: Any, parts
     weight = learner._weight(made, judged, rows, logp)
     assert learner._apart(logp).shape == weight.shape == (len(made), parts)
     assert torch.equal((weight > 0).sum(dim=1), steps * parts // 4)
+    made.decided.steps[0] = 0
+    assert (learner._weight(made, judged, rows, logp)[0] == 0).all()
     flow = policy()
     done = Learner(flow, settings)._weight(rollout(flow), judged, torch.arange(5), torch.zeros(5, 1, 1))
     assert torch.equal(done[:, 0], judged.weight[:5])
