@@ -5,7 +5,6 @@ Seeds below 10^6 are for demonstrations, the next 10^6 for choosing between poli
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -26,6 +25,7 @@ from worldgen.sim.stage import PART, Settings, Stage
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.spec import goal_names
+from worldgen.store import file_digest
 
 from . import checkpoint
 from .config import Evaluate, Ode, Sampler, Zero
@@ -84,7 +84,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
     report = summarise(
-        played, run=run.name, library=library.name, digest=hashlib.sha256((library / "library.json").read_bytes()).hexdigest(),
+        played, run=run.name, library=library.name, digest=file_digest(library / "library.json"),
         splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
         domain=domain_of(config).model_dump(mode="json"), set_name=", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions))), sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip

@@ -7,7 +7,6 @@ on the number of the iteration: a run that was killed goes on to the same weight
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections import defaultdict
@@ -26,6 +25,7 @@ from worldgen.sim.rewards import Sparse, Staged
 from worldgen.sim.stage import Settings
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import ProcessWorlds
+from worldgen.store import file_digest
 
 from . import checkpoint
 from .advantages import among, gae, normalised
@@ -80,7 +80,7 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
         )
     if config.every:
         interface_of(scenes_of(library, "unseen"), library, "unseen", face.size, face.cameras)
-    digest = hashlib.sha256((library / "library.json").read_bytes()).hexdigest()
+    digest = file_digest(library / "library.json")
     claim(config.out, {**_plain(config), "library": str(library), "digest": digest})
     names = sorted(scene.name for scene in chosen)
     if config.scenes:
