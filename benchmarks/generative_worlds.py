@@ -25,6 +25,7 @@ from trainer.metrics import Mean, Share
 from trainer.rl import rl
 from trainer.sft import sft
 from worldgen import pipeline
+from worldgen.store import write_file
 
 SENTENCES = (
     "put the red mug on the plate, cluttered table",
@@ -108,7 +109,7 @@ def _cell(config: Config, library: Path, start: Path, count: int, seed: int) -> 
 
 def _save(path: Path, cell: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(cell, indent=1) + "\n")
+    write_file(path, json.dumps(cell, indent=1) + "\n")
 
 
 def _pooled(cells: Sequence[dict[str, Any]], name: str) -> Share:

@@ -83,10 +83,11 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     out = folder_of(run, config)
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
+    name = ", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions)))
     report = summarise(
         played, run=run.name, library=library.name, digest=file_digest(library / "library.json"),
         splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
-        domain=domain_of(config).model_dump(mode="json"), set_name=", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions))), sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
+        domain=domain_of(config).model_dump(mode="json"), set_name=name, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
     report.save(out)
     if versus:

@@ -123,9 +123,8 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
         RunError: When the folder holds a run of other settings, or its note cannot be read.
     """
     note, made = out / "run.json", json.loads(json.dumps(dict(settings), default=str))
-    if note.exists() and any(
-        path != note for path in out.iterdir()
-    ):  # where nothing was done yet, it may begin otherwise
+    begun = note.exists() and any(path != note for path in out.iterdir())
+    if begun:  # where nothing was done yet, it may begin otherwise
         try:
             old = dict(json.loads(note.read_bytes()))
         except (OSError, ValueError, TypeError) as error:

@@ -168,9 +168,8 @@ def _predicted(
     each = (time.monotonic() - begun) / len(rows)
     updates = config.epochs * math.ceil(decisions / config.batch)
     tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
-    seconds = tries * played * config.episodes + each * decisions * (
-        config.epochs + 0.4
-    )  # densities are looked at once more
+    passes = config.epochs + 0.4  # densities are looked at once more
+    seconds = tries * played * config.episodes + each * decisions * passes
     unit = 1024 if sys.platform != "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return seconds, updates, (peak + tries * decisions * rollout.images[0].nbytes) / 2**20

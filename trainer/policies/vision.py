@@ -318,9 +318,8 @@ class Trunk(nn.Module):
             waves = _waves(places)
             fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
             known = torch.cat([view, fixed.flatten(1), state], dim=1)
-            told, camera = ground(
-                known, marks, None if index else places[:, _FIXED]
-            )  # taught in the first picture only
+            seen = None if index else places[:, _FIXED]  # where marks are seen is taught in the first picture only
+            told, camera = ground(known, marks, seen)
             point = camera.table(places).clamp(-_FAR, _FAR)
             where = torch.cat([waves, point / _REACH, (point - tool) / _REACH], dim=-1)
             memory += [self.sees(torch.cat([found, where], dim=-1)) + queries, view[:, None]]

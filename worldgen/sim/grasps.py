@@ -228,7 +228,7 @@ class Hand:
         scratch.qpos[stage.at.qpos] = joints
         scratch.qpos[stage.at.fingers] = stage.recipe.fingers_at(opened)
         if carried:
-            self._carry(scratch, position, rotation, carried)
+            self.carry(scratch, position, rotation, carried)
         mujoco.mj_kinematics(stage.model, scratch)
         mujoco.mj_collision(stage.model, scratch)
         roots = stage.model.body_rootid[stage.model.geom_bodyid[scratch.contact.geom[: scratch.ncon]]]
@@ -239,7 +239,8 @@ class Hand:
             return False
         return not (outside & ~touched).any()
 
-    def _carry(self, data: mujoco.MjData, position: Array, rotation: Array, carried: Carried) -> None:
+    def carry(self, data: mujoco.MjData, position: Array, rotation: Array, carried: Carried) -> None:
+        """Put what is in the hand where it is when the tool is at a pose [m], (3, 3)."""
         at = self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[carried.body]]
         data.qpos[at : at + 3] = position + rotation @ carried.offset
         mujoco.mju_mat2Quat(data.qpos[at + 3 : at + 7], (rotation @ carried.turn).ravel())

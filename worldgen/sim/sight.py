@@ -12,7 +12,7 @@ import numpy as np
 
 from ..kinematics import PoseSolver, down, rotation_about
 from ..robots import Array
-from .grasps import Grasp, Hand, yaw_of
+from .grasps import Carried, Grasp, Hand, yaw_of
 from .motions import Motions
 from .optics import pose
 from .stage import Stage
@@ -127,11 +127,9 @@ class Scatter:
         """Move an object along with the hand that has taken it, and return the hand with its fingers about that."""
         if hand is None:
             return None
-        data, at, turn = self.world.data, self._address(name), hand.grasp.rotation @ taken.rotation.T
-        quaternion = np.empty(4)
-        data.qpos[at : at + 3] = hand.grasp.position + turn @ (data.qpos[at : at + 3] - taken.position)
-        mujoco.mju_mat2Quat(quaternion, turn.ravel())
-        mujoco.mju_mulQuat(data.qpos[at + 3 : at + 7], quaternion, data.qpos[at + 3 : at + 7].copy())
+        data, body, turn = self.world.data, self.stage.free[name], taken.rotation.T
+        carried = Carried(body, turn @ (data.xpos[body] - taken.position), turn @ data.xmat[body].reshape(3, 3))
+        self._hand.carry(data, hand.grasp.position, hand.grasp.rotation, carried)
         return replace(hand, grasp=replace(hand.grasp, opened=taken.opened))
 
     def _take(self, name: str, rng: np.random.Generator) -> Grasp | None:
@@ -168,13 +166,9 @@ class Scatter:
         place = (low + high) / 2 + np.clip(rng.normal(0, 0.3, 2), -1, 1) * (high - low) / 2
         under = below[np.linalg.norm(below[:, :2] - place, axis=1) < _UNDER]
         height = float(under[:, 2].max()) if len(under) else 0.0
-        at = self._address(name)
+        at = stage.model.jnt_qposadr[stage.model.body_jntadr[stage.free[name]]]
         data.qpos[at : at + 3] += [*(place - data.xpos[stage.ids[name]][:2]), height - float(cloud[:, 2].min())]
         mujoco.mj_kinematics(stage.model, data)
-
-    def _address(self, name: str) -> int:
-        """Return where the position of an object that is free stands in `qpos`."""
-        return int(self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[self.stage.free[name]]])
 
     def _label(self, observation: Observation) -> Sight:
         data, stage = self.world.data, self.stage
