@@ -46,10 +46,15 @@ class Config:
     """Optimiser steps of what decides alone, for each number of demonstrations."""
     steps: tuple[int, ...] = (300, 600, 1_200, 2_000)
     """Optimiser steps of the whole."""
-    bare: tuple[int, ...] = (1_000, 2_000, 3_000, 4_000)
-    """Those from random weights, where nothing can be warmed up: more, so that no run is the cheaper one."""
+    bare: tuple[int, ...] = (800, 1_600, 2_500, 3_500)
+    """Those from random weights, where nothing can be warmed up: as many as take the time of the other two together."""
     pretrain: Pretrain = field(default_factory=Pretrain)
+    cells: tuple[str, ...] = ()
+    """Only these cells, such as flow-base-3000, token-base-1000, flow-base-3000-shuffled; two processes with a thread each, that share
+    the cells, are done before one with two. Empty for all."""
     workers: int = 2
+    threads: int = 2
+    """Threads that learn."""
 
 
 def main(config: Config) -> None:
@@ -63,10 +68,14 @@ def main(config: Config) -> None:
     data = config.out / "data"
     if not (data / "meta" / "info.json").exists():
         demonstrate(library, Demos(out=data, episodes=max(config.demonstrations), workers=config.workers), _tell)
-    _sight(config, library, base)
+    if not config.cells:
+        _sight(config, library, base)
     print(f"| start | demonstrations | policy | never-trained scenes | 95 % | n | {' | '.join(SPLITS)} |")
     print("|---|---|---|---|---|---|" + "---|" * len(SPLITS))
     for start, count, kind, shuffled in _cells(config):
+        name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
+        if config.cells and name not in config.cells:
+            continue
         place, based = config.demonstrations.index(count), start == "base"
         chosen = Sft(
             base=base if based else "none",
@@ -75,8 +84,8 @@ def main(config: Config) -> None:
             warm=config.warm[place],
             steps=config.steps[place] if based else config.bare[place],
             shuffle_instructions=shuffled,
+            threads=config.threads,
         )
-        name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
         report = _measured(config, library, data, replace(chosen, out=config.out / name))
         share = report.total
         what = f"{start}, shuffled instructions" if shuffled else start

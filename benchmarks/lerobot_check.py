@@ -26,6 +26,8 @@ from trainer.records import Demonstration, Interface
 INTERFACE = Interface(cameras=("policy", "robot/wrist"), size=32)
 CAMERAS = {"policy": "observation.images.policy", "robot/wrist": "observation.images.robot.wrist"}
 STEPS = (7, 4, 9)
+PRIVILEGED = 5
+"""Numbers of a frame that only a simulator knows."""
 
 OPEN = """
 import importlib.metadata, json, sys
@@ -100,7 +102,7 @@ def main(config: Config) -> None:
 def written_here(python: Path, folder: Path) -> tuple[str, list[Row]]:
     """Return LeRobot's version, and whether it sees what is written here, two episodes a file."""
     given = [demonstration(episode, steps) for episode, steps in enumerate(STEPS)]
-    with Writer(folder / "ours", INTERFACE, per_file=2) as writer:
+    with Writer(folder / "ours", INTERFACE, per_file=2, privileged=PRIVILEGED) as writer:
         for each in given:
             writer.add(each)
     script(python, OPEN, folder, folder / "ours", folder / "seen.json")
@@ -121,6 +123,7 @@ def written_here(python: Path, folder: Path) -> tuple[str, list[Row]]:
         ("lengths, scenes, seeds", seen["rows"] == [origin(*each) for each in enumerate(STEPS)]),
         ("state", np.array_equal(column("observation.state"), stacked("state"))),
         ("action", np.array_equal(column("action"), stacked("action"))),
+        ("privileged", np.array_equal(column("privileged"), stacked("privileged"))),
         ("perturbed", np.array_equal(column("perturbed"), stacked("perturbed"))),
         ("success at the end only", np.flatnonzero(column("next.success")).tolist() == [6, 10, 19]),
         ("task", [frame["task"] for frame in frames] == tasks),
@@ -178,6 +181,7 @@ def demonstration(episode: int, steps: int) -> Demonstration:
         instruction=f"put cube {episode % 2} on the plate",
         success=True,
         source={"scene": f"scene-{episode}", "seed": episode},
+        privileged=rng.normal(size=(steps, PRIVILEGED)).astype(np.float32),
     )
 
 

@@ -120,7 +120,7 @@ class Demos:
     """Let the scripted expert show how each scene is solved; writes a LeRobot v3.0 dataset."""
 
     out: Path = Path("data")
-    """Folder of the dataset; an unfinished one is finished."""
+    """Folder of the dataset; an unfinished one is finished, and where more episodes are wanted than it has, they are added."""
     episodes: int = 200
     """Successful demonstrations wanted."""
     split: str = "train"
@@ -204,8 +204,10 @@ class Ppo:
     """How far a ratio may fall below 1 before it counts no more."""
     high: float = 0.2
     """How far it may rise above 1."""
+    critic: Literal["privileged", "shared"] = "privileged"
+    """What it judges by: what only a simulator knows, or what the policy makes of what it sees and reads."""
     critic_lr: float = 1e-3
-    """Learning rate of the critic, which sees what only a simulator knows."""
+    """Its learning rate."""
     critic_passes: int = 5
     """Passes over the decisions of an iteration that it learns in."""
     warm: int = 2
@@ -268,6 +270,9 @@ class Rl:
     """What is drawn anew at each start."""
     noise: float = 0.1
     """Standard deviation of a flow policy's denoising step while playing, of a normalised action."""
+    exploration: Literal["fixed", "learned", "sde"] = "fixed"
+    """Whether that is the same at all steps (fixed), a small network chooses it from four fifths to seven fifths of it (learned: Flow-Noise), or
+    one step drawn at random is noisy, the first as much as that and the others less (sde: Flow-SDE)."""
     steps: int = 4
     """Denoising steps of a flow policy."""
     lr: float = 1e-5

@@ -39,7 +39,7 @@ SEEDS = 10**6
 
 
 def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = print) -> int:
-    """Write a dataset of `config.episodes` successful demonstrations; an unfinished one is finished. Return how many were tried.
+    """Write a dataset of `config.episodes` successful demonstrations, or add what is missing to one. Return how many were tried.
 
     Raises:
         RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worldgen.sim.worlds import Start
 
 from .advantages import among
-from .config import Grpo, Learned, Rl
+from .config import Grpo, Learned, Rl, Sampler, Sde
 from .errors import RunError
 from .evaluate import FIRST
 from .metrics import Share
@@ -25,6 +25,9 @@ _ROOM = 10**7
 """Seeds of one root seed."""
 _FORGET, _FLOOR = 0.2, 0.05
 """What the last episode of a scene counts in its success, and what a scene that is always or never solved is drawn at least like."""
+
+_BOUNDS = (0.8, 1.4)
+"""Of noise that a network chooses, as shares of what is asked for: those of the generative-worlds result, for a noise of .1."""
 
 
 class Scenes:
@@ -76,7 +79,7 @@ def played(
     policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, iteration: int
 ) -> tuple[Rollout, dict[str, float]]:
     """Return an iteration's episodes and what came of them; with GRPO only groups that ended both ways, where there are so many."""
-    rng, noise = generator(config, iteration, 0), Learned(config.steps, config.noise, config.noise)
+    rng, noise = generator(config, iteration, 0), exploring(config, config.noise)
     if not isinstance(config.algorithm, Grpo):
         whole = collect(policy, worlds, scenes.starts(config, iteration, config.episodes), noise, rng)
         scenes.note(whole.courses)
@@ -100,6 +103,14 @@ def played(
     scenes.note(courses)
     figures = _figures(courses) | {"groups": found, "groups played": begin // wanted + 1.0}
     return joined(parts) if parts else part.of(np.arange(len(part.courses)) < 1), figures
+
+
+def exploring(config: Rl, noise: float) -> Sampler:
+    """Return how a flow policy decides while it plays to learn."""
+    if config.exploration == "sde":
+        return Sde(config.steps, noise)
+    low, high = (1.0, 1.0) if config.exploration == "fixed" else _BOUNDS
+    return Learned(config.steps, low * noise, high * noise)
 
 
 def _figures(courses: Sequence[Any]) -> dict[str, float]:

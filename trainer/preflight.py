@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from worldgen.sim.worlds import Observations, Start
 from worldgen.store import write_file
 
-from .config import Grpo, Learned, Ode, Rl, Sampler
-from .episodes import Scenes
+from .config import Grpo, Ode, Rl, Sampler
+from .episodes import Scenes, exploring
 from .errors import RunError
 from .evaluate import FIRST
 from .metrics import Share
@@ -124,14 +124,14 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
     tell(f"Before learning: {_STARTS} episodes without noise, and as many with")
     quiet = _won(policy, worlds, starts, Ode(config.steps))  # from random starts, as it will play
     noise, begun = config.noise, time.monotonic()
-    noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
+    noisy = _won(policy, worlds, starts, exploring(config, noise))
     played = (time.monotonic() - begun) / len(starts)
     for _ in range(_TIMES):
         if policy.kind == "token" or noisy >= _KEEPS * quiet:
             break
         tell(f"Noise {noise:.3g} leaves {noisy} of {quiet} successes: trying {_LESS * noise:.3g}.")
         noise *= _LESS
-        noisy = _won(policy, worlds, starts, Learned(config.steps, noise, noise))
+        noisy = _won(policy, worlds, starts, exploring(config, noise))
     both = Share.of(quiet + noisy, 2 * len(starts))
     if both.high < _HOPELESS or (quiet and not noisy):
         raise RunError(
@@ -159,7 +159,7 @@ def _predicted(
 ) -> tuple[float, int, float]:
     """Return seconds and optimiser steps of an iteration, and megabytes at most."""
     few = starts[: min(len(starts), worlds.slots)]
-    rollout = collect(policy, worlds, few, Learned(config.steps, noise, noise), torch.Generator().manual_seed(0))
+    rollout = collect(policy, worlds, few, exploring(config, noise), torch.Generator().manual_seed(0))
     decisions = len(rollout) / len(few) * config.episodes
     rows = torch.arange(min(len(rollout), config.batch))
     begun = time.monotonic()

@@ -44,6 +44,7 @@ from .lerobot import (
     parsing,
     picture_statistics,
     place_of,
+    read_interface,
     read_json,
     read_table,
     rows_schema,
@@ -54,11 +55,11 @@ from .records import ACTION, Demonstration, Interface
 
 
 class Writer:
-    """Writes a LeRobot v3.0 dataset, a file of `per_file` episodes at a time; goes on with an unfinished one.
+    """Writes a LeRobot v3.0 dataset, a file of `per_file` episodes at a time; goes on with one that a Writer began.
 
     A data file, then its episode rows, appear by a rename each; the rows say that the data is whole. `meta/info.json` comes last.
     Whatever is killed, what has its rows is kept, and the rest is deleted when a Writer is opened on the folder again; a dataset
-    that was resumed is the same as one written in one go. All statistics are exact: those of numbers are taken from the files
+    that was resumed is the same as one written in one go. A finished one stays so until a file is added to it. All statistics are exact: those of numbers are taken from the files
     at the end, those of pictures from 256-level histograms that are kept with the rows. One Writer at a time to a folder.
 
     Args:
@@ -68,7 +69,7 @@ class Writer:
         privileged: Numbers of a frame that only a simulator knows; 0 for none.
 
     Raises:
-        DatasetError: When the folder holds a finished dataset, one of another interface, or something else.
+        DatasetError: When the folder holds a dataset of another interface, one that no Writer wrote, or something else.
     """
 
     def __init__(self, root: Path, interface: Interface, per_file: int = 100, privileged: int = 0) -> None:
@@ -128,6 +129,9 @@ class Writer:
             self._commit()
         if not self.episodes:
             raise DatasetError(f"'{self.root}' would be a dataset without an episode. Collect at least one.")
+        if (self.root / INFO).exists():  # was finished before, and nothing was added
+            self._open = False
+            return
         with _writing(self.root):
             _write_table(self.root / TASKS, _tasks_table(list(self._tasks)))
             store.write_file(self.root / STATS, json.dumps(self._statistics(), indent=2, allow_nan=False))
@@ -141,9 +145,10 @@ class Writer:
 
     def _begin(self) -> None:
         root = self.root
-        if (root / INFO).exists():
-            raise DatasetError(f"'{root}' is a finished dataset. Choose another folder, or delete this one.")
-        if (root / BEGUN).exists():
+        info = dict(read_json(root / INFO)) if (root / INFO).exists() else None
+        if info is not None:
+            require_fits(read_interface(info, root / INFO)[0], self.interface, root)
+        elif (root / BEGUN).exists():
             with parsing(root / BEGUN):
                 begun = dict(read_json(root / BEGUN))
                 privileged, found = int(begun.pop("privileged", 0)), Interface.parse(begun)
@@ -156,12 +161,23 @@ class Writer:
         elif any(path.is_file() and path.suffix != ".tmp" for path in root.rglob("*")):
             raise DatasetError(f"'{root}' holds something else than a dataset. Choose an empty or a new folder.")
         else:
-            (root / BEGUN).parent.mkdir(parents=True, exist_ok=True)
-            begun = asdict(self.interface) | {"privileged": self._privileged}
-            store.write_file(root / BEGUN, json.dumps(begun, indent=2))
+            self._note()
         while (rows := self._whole()) is not None:
             self._count(rows)
-        self._sweep()
+        if info is None:
+            self._sweep()
+        elif info != json.loads(json.dumps(self._info())):
+            raise DatasetError(
+                f"'{root}' is a finished dataset that cannot be added to: its files are not those that belong to this '{INFO}'. "
+                "Choose another folder."
+            )
+
+    def _note(self) -> None:
+        """Make the folder that of an unfinished dataset."""
+        (self.root / BEGUN).parent.mkdir(parents=True, exist_ok=True)
+        begun = asdict(self.interface) | {"privileged": self._privileged}
+        store.write_file(self.root / BEGUN, json.dumps(begun, indent=2))
+        (self.root / INFO).unlink(missing_ok=True)
 
     def _whole(self) -> pa.Table | None:
         """Return the rows of the next file if it and its data are whole."""
@@ -189,7 +205,7 @@ class Writer:
         self._files += 1
         for task in itertools.chain(*rows["tasks"].to_pylist()):
             self._tasks.setdefault(task, len(self._tasks))
-        for key, histogram in json.loads(rows.schema.metadata[b"histograms"]).items():
+        for key, histogram in json.loads((rows.schema.metadata or {}).get(b"histograms", b"{}")).items():
             self._histograms[key] = self._histograms.get(key, 0) + np.array(histogram)
 
     def _episode(self, demonstration: Demonstration, number: int) -> tuple[pa.Table, pa.Table, dict[str, Array]]:
@@ -226,6 +242,8 @@ class Writer:
         table = pa.concat_tables(rows).replace_schema_metadata({"histograms": json.dumps(sums)})
         place = place_of(self._files)
         with _writing(self.root):
+            if (self.root / INFO).exists():
+                self._note()
             _write_table(self.root / DATA.format(**place), pa.concat_tables(tables))
             _write_table(self.root / ROWS.format(**place), table)
         self._pending = []

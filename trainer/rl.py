@@ -153,7 +153,8 @@ class Learner:
         groups: list[dict[str, Any]] = [{"params": list(policy.parameters()), "lr": config.lr}]
         self.net = nn.ModuleDict({"policy": policy})
         if not isinstance(config.algorithm, Grpo):
-            self.net["critic"] = Critic(PRIVILEGED)
+            seen = 3 * policy.sizes.width + 1  # see `Rollout.remembered`
+            self.net["critic"] = Critic(PRIVILEGED if config.algorithm.critic == "privileged" else seen)
             groups.append({"params": list(self.net["critic"].parameters()), "lr": config.algorithm.critic_lr})
         self.optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
         self.anchor = Anchor(config.anchor, policy) if config.anchor.data and config.anchor.weight else None
@@ -224,6 +225,8 @@ class Learner:
             weight = np.where(mixed, 1 / np.bincount(episode), 0.0)[episode]
             return Judged(torch.from_numpy(each[episode]).float(), torch.from_numpy(weight).float(), {})
         critic, rows = cast(Critic, self.net["critic"]), rollout.privileged
+        if algorithm.critic == "shared":
+            rows = rollout.remembered(self.policy, self.config.batch)
         if iteration == 0:
             critic.fit(rows)
         with torch.no_grad():

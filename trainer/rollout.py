@@ -54,6 +54,16 @@ class Rollout:
         """Return the trace of some decisions."""
         return {name: part[rows] if isinstance(part, Tensor) else part for name, part in self.trace.items()}
 
+    @torch.no_grad()
+    def remembered(self, policy: Any, batch: int) -> Tensor:
+        """Return (N, F + 1) `Acting.summary` of what was seen, and how many actions had been executed by then."""
+        parts = torch.arange(len(self)).split(batch)
+        seen = torch.cat([policy.summary(policy.recall(self.inputs(rows))) for rows in parts])
+        before = np.cumsum(self.decided.steps) - self.decided.steps
+        firsts = np.append(0, np.flatnonzero(self.decided.last)[:-1] + 1)
+        gone = torch.from_numpy(before - before[firsts][self.decided.episodes()])
+        return torch.cat([seen, gone[:, None].float()], dim=1)
+
     def of(self, kept: NDArray[np.bool_]) -> Rollout:
         """Return some of the episodes (E,)."""
         rows = torch.from_numpy(np.flatnonzero(kept[self.decided.episodes()]))

@@ -75,8 +75,8 @@ def frames_of(lengths: list[int], perturbed: list[bool], success: list[bool]) ->
     )
 
 
-def write(root: Path, count: int, per_file: int = 2, face: Interface = FACE) -> list[Demonstration]:
-    demonstrations = [demonstration(seed, face) for seed in range(count)]
+def write(root: Path, count: int, per_file: int = 2, face: Interface = FACE, first: int = 0) -> list[Demonstration]:
+    demonstrations = [demonstration(seed, face) for seed in range(first, count)]
     with Writer(root, face, per_file) as writer:
         for each in demonstrations:
             writer.add(each)

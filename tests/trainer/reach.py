@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.config import Learned, Ppo, Rl
+from trainer.config import Ppo, Rl
+from trainer.episodes import exploring
 from trainer.policies.flow import FlowPolicy
 from trainer.rollout import Rollout, collect
 from worldgen.sim.truth import PRIVILEGED
@@ -95,5 +96,5 @@ def config(**changes: Any) -> Rl:
 def rollout(actor: Any, starts: Sequence[Start] | None = None, settings: Rl | None = None) -> Rollout:
     settings = settings or config()
     starts = starts or [Start("a", seed) for seed in range(settings.episodes)]
-    noise = Learned(settings.steps, settings.noise, settings.noise)
+    noise = exploring(settings, settings.noise)
     return collect(actor, Reach(), starts, noise, torch.Generator().manual_seed(0))

@@ -17,7 +17,7 @@ from trainer import demos
 from trainer.config import Demos
 from trainer.dataset import Dataset, read
 from trainer.demos import SEEDS, _Pushes, _starts, demonstrate, in_order
-from trainer.errors import DatasetError, RunError
+from trainer.errors import RunError
 from trainer.play import Course
 from trainer.recorder import Writer
 from trainer.records import Demonstration
@@ -212,9 +212,23 @@ class TestRun:
         with pytest.raises(RunError, match="another library, split, domain, seed or disturb"):
             demonstrate(library.root, replace(config, **change), quiet)
 
-    def test_a_finished_dataset_is_refused(self, made: Path, library: SceneLibrary) -> None:
-        with pytest.raises(DatasetError, match="finished dataset"):
-            demonstrate(library.root, replace(CONFIG, out=made), quiet)
+    def test_a_finished_dataset_has_enough(self, made: Path, library: SceneLibrary) -> None:
+        before = files(made)
+        assert demonstrate(library.root, replace(CONFIG, out=made), quiet) == 0
+        assert files(made) == before
+
+    @pytest.mark.usefixtures("_one_a_file")
+    def test_more_are_added_to_a_finished_dataset(self, made: Path, library: SceneLibrary, tmp_path: Path) -> None:
+        config = replace(CONFIG, out=tmp_path / "data")
+        demonstrate(library.root, replace(config, episodes=CONFIG.episodes - 1), quiet)
+        assert demonstrate(library.root, config, quiet) >= 1
+        assert files(tmp_path / "data") == files(made)
+
+    def test_other_settings_leave_a_finished_dataset_as_it_is(self, made: Path, library: SceneLibrary) -> None:
+        before = files(made)
+        with pytest.raises(RunError, match="another library"):
+            demonstrate(library.root, replace(CONFIG, out=made, disturb=0.2, episodes=99), quiet)
+        assert files(made) == before
 
     def test_what_failed_is_left_out_and_counted(
         self, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -213,9 +213,41 @@ class TestResume:
         with pytest.raises(DatasetError, match=r"rate_hz 5\.0 against 10\.0"):
             Writer(tmp_path, replace(FACE, rate_hz=10.0))
 
-    def test_of_a_finished_one(self, tmp_path: Path) -> None:
-        write(tmp_path, 1)
-        with pytest.raises(DatasetError, match=r"finished dataset.*another folder"):
+    @pytest.mark.parametrize("writes", range(7))
+    def test_a_finished_one_is_added_to(
+        self, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+    ) -> None:
+        """What comes of it is what one Writer would have written, wherever the second was killed."""
+        write(tmp_path, 2)
+        before, left, real = files(tmp_path), iter(range(writes)), store.write_file
+
+        def write_file(path: Path, content: bytes | str) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            real(path, content)
+
+        monkeypatch.setattr(store, "write_file", write_file)
+        with contextlib.suppress(KeyboardInterrupt):
+            write(tmp_path, 4, first=2)
+        monkeypatch.undo()
+        assert (files(tmp_path) == before) == (writes == 0)
+        with Writer(tmp_path, FACE, 2) as writer:
+            for seed in range(writer.episodes, 4):
+                writer.add(demonstration(seed))
+        assert files(tmp_path) == files(whole)
+
+    def test_a_finished_one_of_others(self, tmp_path: Path) -> None:
+        write(tmp_path, 3)
+        before = files(tmp_path)
+        with pytest.raises(DatasetError, match=r"rate_hz 5\.0 against 10\.0"):
+            Writer(tmp_path, replace(FACE, rate_hz=10.0))
+        with pytest.raises(DatasetError, match=r"cannot be added to.*another folder"):
+            Writer(tmp_path, FACE, privileged=3)
+        with Writer(tmp_path, FACE, 2) as writer:
+            assert writer.episodes == 3
+        assert files(tmp_path) == before
+        (tmp_path / ROWS.format(1)).unlink()
+        with pytest.raises(DatasetError, match=r"cannot be added to.*another folder"):
             Writer(tmp_path, FACE)
 
     def test_of_something_else(self, tmp_path: Path) -> None:

@@ -69,6 +69,37 @@ def test_a_policy_that_does_not_repeat_itself_is_refused() -> None:
         Learner(actor, config()).learn(made, 0)
 
 
+@pytest.mark.parametrize("exploration", ["fixed", "learned", "sde"])
+def test_all_ways_to_explore(exploration: Any) -> None:
+    actor, settings = policy(), config(exploration=exploration, steps=3)
+    made = rollout(actor, settings=settings)
+    learner = Learner(actor, settings)
+    off = ((learner.look(made).sum(dim=(1, 2)) - made.acted).exp() - 1).abs()
+    assert float(off.max()) < 1e-4
+    assert made.trace["random"].sum(dim=1).eq(1 if exploration == "sde" else 3).all()
+    loud = actor.loudness.weight.clone()
+    learner.learn(made, 0)
+    assert torch.equal(loud, actor.loudness.weight) == (exploration != "learned"), (
+        "only what chooses the noise learns to"
+    )
+
+
+def test_a_critic_that_sees_what_the_policy_sees() -> None:
+    actor = policy()
+    settings = config(algorithm=Ppo(critic="shared", critic_passes=20), episodes=64, batch=64)
+    made, learner = rollout(actor, settings=settings), Learner(actor, settings)
+    rows = made.remembered(actor, 50)
+    assert torch.allclose(rows, made.remembered(actor, len(made)), atol=1e-5)
+    for course, elapsed in zip(
+        made.courses, rows[:, -1].split([len(each.moments) for each in made.courses]), strict=True
+    ):
+        assert elapsed.tolist() == np.cumsum([0, *[moment.steps for moment in course.moments]])[:-1].tolist()
+    rng = torch.Generator().manual_seed(0)
+    explained = [learner.judge(made, iteration, rng).figures["explained"] for iteration in range(3)]
+    assert explained[0] == 0
+    assert explained[-1] > 0.2, explained
+
+
 def test_it_stops_where_it_has_gone_far_enough() -> None:
     actor = policy()
     learner = Learner(actor, config(lr=1e-2, kl=1e-4, epochs=8))
@@ -160,8 +191,8 @@ class TestRollout:
 def beginners() -> dict[type[Any], dict[str, torch.Tensor]]:
     """Weights of policies that have seen where to go, from somebody who goes there far too slowly."""
     found = {}
-    for kind in (FlowPolicy, TokenPolicy):
-        actor, worlds, steps, rng = policy(kind), Reach(), 70, torch.Generator().manual_seed(0)
+    for kind, steps in ((FlowPolicy, 70), (TokenPolicy, 250)):
+        actor, worlds, rng = policy(kind), Reach(), torch.Generator().manual_seed(0)
         optimiser = torch.optim.Adam(actor.parameters(), 4e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         for step in range(steps):
@@ -180,15 +211,21 @@ def beginners() -> dict[type[Any], dict[str, torch.Tensor]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "algorithm"), [(FlowPolicy, Ppo(warm=1)), (FlowPolicy, Grpo()), (TokenPolicy, Ppo(warm=1))]
+    ("kind", "algorithm", "lr"),
+    [
+        (FlowPolicy, Ppo(warm=1), 5e-4),
+        (FlowPolicy, Ppo(warm=1, critic="shared"), 5e-4),
+        (FlowPolicy, Grpo(), 5e-4),
+        (TokenPolicy, Ppo(warm=1), 3e-4),
+    ],
 )
 def test_it_learns_to_reach(
-    kind: type[Any], algorithm: Any, beginners: dict[type[Any], dict[str, torch.Tensor]]
+    kind: type[Any], algorithm: Any, lr: float, beginners: dict[type[Any], dict[str, torch.Tensor]]
 ) -> None:
     """From a fifth of all starts to most of them."""
     actor = policy(kind)
     actor.load_state_dict(beginners[kind])
-    settings = config(algorithm=algorithm, episodes=128, batch=128, lr=5e-4, epochs=3, kl=0.1)
+    settings = config(algorithm=algorithm, episodes=128, batch=128, lr=lr, epochs=3, kl=0.1)
     learner, worlds, rates = Learner(actor, settings), Reach(128), []
     scenes = Scenes([f"{index}" for index in range(50)])
     for iteration in range(20):

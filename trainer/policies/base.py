@@ -209,6 +209,10 @@ class Acting(Sighted):
         told = torch.cat([points.flatten(1) / _METRE, away.flatten(1) / _METRE, self.statistics.state(state)], dim=1)
         return torch.cat([tokens, self.aims(told.clamp(-_FAR, _FAR)).unflatten(1, (_AIMS, -1))], dim=1)
 
+    def summary(self, memory: Tensor) -> Tensor:
+        """Return a few numbers (N, 3 W) of a memory (N, M + 2, W): its mean token, and those that say how far it is."""
+        return torch.cat([memory.mean(dim=1), memory[:, -_AIMS:].flatten(1)], dim=1)
+
     def recall(self, inputs: Inputs) -> Tensor:
         """Return `memory` of observations."""
         seen = self.remember(inputs)

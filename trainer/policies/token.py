@@ -23,6 +23,9 @@ from .vision import Block
 BINS = 256
 _REACH = 4.0
 """Normalised actions beyond this many standard deviations count as that."""
+_WAVES = 64
+"""Cosines over the bins that bins are known and chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
+of its own for each, every one of 256 would have to be seen."""
 
 
 class TokenPolicy(Acting):
@@ -57,10 +60,12 @@ class TokenPolicy(Acting):
         super().__init__(interface, trunk, words)
         self.horizon, self.chunk, self.layers, self.temperature = horizon, chunk, layers, temperature
         count = horizon * len(interface.action)
-        self.values = nn.Embedding(BINS + 1, trunk.width)  # the last one begins a sentence
+        self.values = nn.Linear(_WAVES, trunk.width)
         self.places = nn.Parameter(0.02 * torch.randn(count, trunk.width))
         self.decoder = nn.ModuleList([Block(trunk.width, trunk.heads, across=True) for _ in range(layers)])
-        self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, BINS)
+        self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, _WAVES)
+        self.register_buffer("waves", _cosines(), persistent=False)
+        self.waves: Tensor
 
     @classmethod
     def own_settings(cls) -> tuple[str, ...]:
@@ -122,9 +127,15 @@ class TokenPolicy(Acting):
 
     def _logits(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
-        first = torch.full((len(tokens), 1), BINS, dtype=torch.long)
-        now = self.values(torch.cat([first, tokens[:, :-1]], dim=1)) + self.places[: tokens.shape[1]]
+        before = F.pad(self.waves[tokens[:, :-1]], (0, 0, 1, 0))  # a sentence begins with none
+        now = self.values(before) + self.places[: tokens.shape[1]]
         for layer in self.decoder:
             now = layer(now, memory=memory, causal=True)
-        logits: Tensor = self.leave(self.norm(now))
+        logits: Tensor = self.leave(self.norm(now)) @ self.waves.T
         return logits
+
+
+def _cosines() -> Tensor:
+    """Return (BINS, _WAVES) cosines over the bins, from a constant on; the faster, the weaker, so that what is learned first is smooth."""
+    place, wave = (torch.arange(BINS) + 0.5) / BINS, torch.arange(_WAVES)
+    return torch.cos(torch.pi * place[:, None] * wave) / (1 + wave / 2)
