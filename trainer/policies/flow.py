@@ -19,7 +19,7 @@ from ..config import Learned, Ode, Sampler, Sde, TrunkSettings, Zero
 from ..records import Decisions, Interface
 from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block
+from .vision import Block, Offered, offers
 
 _DRAWS = 2
 """Times and noises that each demonstration is shown with: the expert is cheap beside the trunk."""
@@ -44,18 +44,22 @@ class Expert(nn.Module):
         self.register_buffer("rates", 2 * math.pi * torch.exp(torch.linspace(-1.0, 4.0, _TIMES // 2)), persistent=False)
         self.rates: Tensor
 
-    def forward(
-        self, noisy: Tensor, time: Tensor, memory: Tensor, hidden: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return velocities (N, H, 7) and features (N, H, W) of actions (N, H, 7) at times (N,).
+    def offered(self, memory: Tensor) -> list[Offered]:
+        """Return what the layers find in a memory (N, M, W)."""
+        return offers(self.layers, memory)
 
-        `hidden` (N, H) says which actions the others must not see: what lies beyond an episode's end is no action.
+    def forward(
+        self, noisy: Tensor, time: Tensor, offered: list[Offered], hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return velocities (R * N, H, 7) and features (R * N, H, W) of actions (R * N, H, 7) at times (R * N,).
+
+        R rows next to each other look at the same memory, given by what is `offered` of it. `hidden` (R * N, H) says which actions the others must not see: what lies beyond an episode's end is no action.
         """
         phase = time[:, None] * self.rates
         clock = self.clock(torch.cat([phase.sin(), phase.cos()], dim=-1))
         tokens = self.enter(noisy) + self.places + clock[:, None]
-        for layer in self.layers:
-            tokens = layer(tokens, hidden, memory)
+        for layer, found in zip(self.layers, offered, strict=True):
+            tokens = layer(tokens, hidden, found)
         tokens = self.norm(tokens)
         return self.leave(tokens), tokens
 
@@ -102,14 +106,14 @@ class FlowPolicy(Acting):
     def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return the mean of |v - (a - ε)|² over valid actions; times favour noise, as in pi0 (1 - τ ~ Beta(1.5, 1))."""
         memory = self.recall(batch.inputs) if memory is None else memory
-        actions = self.statistics.action(batch.actions).repeat(_DRAWS, 1, 1)
-        counts = batch.valid.repeat(_DRAWS, 1)
+        actions = self.statistics.action(batch.actions).repeat_interleave(_DRAWS, dim=0)
+        counts = batch.valid.repeat_interleave(_DRAWS, dim=0)
         hidden, valid = ~counts, counts.to(actions.dtype)[..., None]
         hidden[:, 0] = False  # somebody must be seen, also by those that do not count
         noise = torch.randn(actions.shape, generator=rng)
         time = 1 - torch.rand(len(actions), generator=rng) ** (1 / 1.5)  # u^(1/a) is Beta(a, 1)
         share = time[:, None, None]
-        velocity, _ = self.expert(share * actions + (1 - share) * noise, time, memory.repeat(_DRAWS, 1, 1), hidden)
+        velocity, _ = self.expert(share * actions + (1 - share) * noise, time, self.expert.offered(memory), hidden)
         miss = (velocity - (actions - noise)) ** 2 * valid
         return miss.sum() / (valid.sum() * actions.shape[-1]).clamp_min(1)
 
@@ -144,29 +148,30 @@ class FlowPolicy(Acting):
             random[:] = True
         elif isinstance(sampler, Sde):
             random[torch.arange(count), torch.randint(steps, (count,), generator=rng)] = True
-        chain = [x]
+        chain, offered = [x], self.expert.offered(memory)
         for step in range(steps):
-            straight, mean, spread = self._transition(x, step, memory, sampler)
+            now = torch.full((count,), step / steps)
+            straight, mean, spread = self._transition(x, now, offered, sampler)
             noisy = mean + spread * torch.randn(shape, generator=rng) if random[:, step].any() else straight
             x = torch.where(random[:, step, None, None], noisy, straight)
             chain.append(x)
         return {"chain": torch.stack(chain, dim=1), "random": random, "sampler": sampler}
 
-    def _transition(self, x: Tensor, step: int, memory: Tensor, sampler: Sampler) -> tuple[Tensor, Tensor, Tensor]:
-        """Return where a step leads without noise, and mean and spread of where it leads with noise."""
-        delta = 1 / sampler.steps
-        time = step * delta
-        velocity, features = self.expert(x, torch.full((len(x),), time), memory)
+    def _transition(
+        self, x: Tensor, time: Tensor, offered: list[Offered], sampler: Sampler
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where a step from x (R * N, H, 7) at times (R * N,) leads without noise, and mean and spread of where it leads with noise."""
+        delta, share = 1 / sampler.steps, time[:, None, None]
+        velocity, features = self.expert(x, time, offered)
         straight = x + delta * velocity
         if isinstance(sampler, Sde):
-            sigma2 = sampler.level**2 * (1 - time) / max(time, delta)
-            drift = (x - time * velocity) / (1 - time)
-            spread = torch.full_like(x, math.sqrt(sigma2 * delta))
-            return straight, straight - delta * sigma2 / 2 * drift, spread
+            sigma2 = sampler.level**2 * (1 - share) / share.clamp_min(delta)
+            drift = (x - share * velocity) / (1 - share)
+            return straight, straight - delta * sigma2 / 2 * drift, (sigma2 * delta).sqrt().expand_as(x)
         if isinstance(sampler, Learned):
             low, high = 2 * math.log(sampler.low), 2 * math.log(sampler.high)
-            share = (torch.tanh(self.loudness(features)) + 1) / 2
-            return straight, straight, torch.exp(0.5 * (low + (high - low) * share))
+            loud = (torch.tanh(self.loudness(features)) + 1) / 2
+            return straight, straight, torch.exp(0.5 * (low + (high - low) * loud))
         return straight, straight, torch.zeros_like(x)
 
     def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -175,19 +180,17 @@ class FlowPolicy(Acting):
         Actions beyond the chunk count until the last step, for those that are executed look at them; in that one they do not.
         """
         chain, random, sampler = trace["chain"], trace["random"], trace["sampler"]
-        logp, entropy = chain.new_zeros(len(chain)), chain.new_zeros(len(chain))
-        for step in range(sampler.steps):
-            chosen = random[:, step]
-            if not chosen.any():
-                continue
-            x, after = chain[chosen, step], chain[chosen, step + 1]
-            _, mean, spread = self._transition(x, step, memory[chosen], sampler)
-            count = self.chunk if step + 1 == sampler.steps else self.horizon
-            mean, spread, after = mean[:, :count], spread[:, :count], after[:, :count]
-            if (least := float(spread.detach().min())) < _LEAST:
-                raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
-            each = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
-            logp = logp.index_add(0, chosen.nonzero()[:, 0], each.sum(dim=(1, 2)))
-            spreads = (spread.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=(1, 2))
-            entropy = entropy.index_add(0, chosen.nonzero()[:, 0], spreads)
-        return logp[:, None, None], entropy
+        if not random.any():
+            return chain.new_zeros(len(chain), 1, 1), chain.new_zeros(len(chain))
+        row, step = random.nonzero().T
+        x, after = chain[row, step], chain[row, step + 1]
+        _, mean, spread = self._transition(x, step / sampler.steps, self.expert.offered(memory), sampler)
+        if (least := float(spread.detach().min())) < _LEAST:
+            raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
+        counts = (step + 1 < sampler.steps)[:, None] | (torch.arange(self.horizon) < self.chunk)
+        logp = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
+        entropy = spread.log() + 0.5 * math.log(2 * math.pi * math.e)
+        each, loose = (
+            (part.sum(dim=2) * counts).sum(dim=1).view(len(chain), -1).sum(dim=1) for part in (logp, entropy)
+        )
+        return each[:, None, None], loose

@@ -18,7 +18,7 @@ from ..config import Ode, Sampler, TrunkSettings, Zero
 from ..records import Decisions, Interface
 from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block
+from .vision import Block, Offered, offers
 
 BINS = 256
 _REACH = 4.0
@@ -86,7 +86,7 @@ class TokenPolicy(Acting):
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
         memory = self.recall(batch.inputs) if memory is None else memory
         tokens = self.tokens(batch.actions)
-        miss = F.cross_entropy(self._logits(tokens, memory).transpose(1, 2), tokens, reduction="none")
+        miss = F.cross_entropy(self._logits(tokens, self.offered(memory)).transpose(1, 2), tokens, reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
         return (miss * valid).sum() / valid.sum().clamp_min(1)
 
@@ -95,11 +95,12 @@ class TokenPolicy(Acting):
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
+        offered = self.offered(memory)
         greedy = isinstance(sampler or Ode(), Zero)
         tokens = torch.zeros(len(memory), 0, dtype=torch.long)
         for place in range(self.chunk * len(self.interface.action)):
             padded = torch.cat([tokens, torch.zeros(len(tokens), 1, dtype=torch.long)], dim=1)
-            logits = self._logits(padded, memory)[:, place] / self.temperature
+            logits = self._logits(padded, offered)[:, place] / self.temperature
             drawn = (
                 logits.argmax(dim=1, keepdim=True)
                 if greedy
@@ -121,16 +122,20 @@ class TokenPolicy(Acting):
         tokens = trace["tokens"]
         if trace["greedy"]:
             return torch.zeros(len(tokens), 1, 1), torch.zeros(len(tokens))
-        share = (self._logits(tokens, memory) / self.temperature).log_softmax(dim=-1)
+        share = (self._logits(tokens, self.offered(memory)) / self.temperature).log_softmax(dim=-1)
         logp = share.gather(2, tokens[..., None])[..., 0]
         return logp.unflatten(1, (-1, len(self.interface.action))), -(share.exp() * share).sum(dim=(1, 2))
 
-    def _logits(self, tokens: Tensor, memory: Tensor) -> Tensor:
+    def offered(self, memory: Tensor) -> list[Offered]:
+        """Return what the layers find in a memory (N, M, W)."""
+        return offers(self.decoder, memory)
+
+    def _logits(self, tokens: Tensor, offered: list[Offered]) -> Tensor:
         """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
         before = F.pad(self.waves[tokens[:, :-1]], (0, 0, 1, 0))  # a sentence begins with none
         now = self.values(before) + self.places[: tokens.shape[1]]
-        for layer in self.decoder:
-            now = layer(now, memory=memory, causal=True)
+        for layer, found in zip(self.decoder, offered, strict=True):
+            now = layer(now, offered=found, causal=True)
         logits: Tensor = self.leave(self.norm(now)) @ self.waves.T
         return logits
 

@@ -8,7 +8,9 @@ Tokens, not parameters, are the cost on a CPU: the transformer behind sees `slot
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +97,10 @@ class Reader(nn.Module):
         return tokens, padding, (tokens * kept).sum(dim=1) / kept.sum(dim=1)
 
 
+Offered = tuple[Tensor, Tensor]
+"""Keys and values (N, heads, M, W / heads)."""
+
+
 class Block(nn.Module):
     """A transformer layer, normalised first; looks at `memory` too where it has been made for that."""
 
@@ -108,33 +114,39 @@ class Block(nn.Module):
         self.last_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
 
+    def offered(self, memory: Tensor) -> Offered:
+        """Return what this layer finds in a memory (N, M, W): made once, however often it is looked at."""
+        key, value = map(self._split, self.offer(memory).chunk(2, dim=-1))
+        return key, value
+
     def forward(
         self,
         tokens: Tensor,
         hidden: Tensor | None = None,
-        memory: Tensor | None = None,
+        offered: Offered | None = None,
         hidden_memory: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        """Return tokens (N, L, W).
+        """Return tokens (R * N, L, W).
 
         Args:
-            tokens: (N, L, W)
-            hidden: (N, L) tokens that no token looks at.
-            memory: (N, M, W)
-            hidden_memory: (N, M) tokens of `memory` that no token looks at.
+            tokens: (R * N, L, W): R rows next to each other look at the same memory.
+            hidden: (R * N, L) tokens that no token looks at.
+            offered: What `offered` makes of a memory (N, M, W).
+            hidden_memory: (N, M) tokens of the memory that no token looks at.
             causal: Whether a token sees itself and earlier ones only.
         """
         query, key, value = map(self._split, self.mix(self.norm(tokens)).chunk(3, dim=-1))
         mask = None if hidden is None else ~hidden[:, None, None]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
         tokens = tokens + self.out(self._join(seen))
-        if memory is not None:
-            key, value = map(self._split, self.offer(memory).chunk(2, dim=-1))
+        if offered is not None:
+            key, value = offered
             mask = None if hidden_memory is None else ~hidden_memory[:, None, None]
-            query = self._split(self.seek(self.seek_norm(tokens)))
-            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            tokens = tokens + self.found(self._join(seen))
+            count, (rows, length, width) = len(key), tokens.shape
+            query = self.seek(self.seek_norm(tokens)).reshape(count, rows // max(count, 1) * length, width)
+            seen = F.scaled_dot_product_attention(self._split(query), key, value, attn_mask=mask)
+            tokens = tokens + self.found(self._join(seen)).reshape(rows, length, width)
         out: Tensor = tokens + self.mlp(self.last_norm(tokens))
         return out
 
@@ -143,6 +155,11 @@ class Block(nn.Module):
 
     def _join(self, heads: Tensor) -> Tensor:
         return heads.transpose(1, 2).flatten(2)
+
+
+def offers(layers: Iterable[nn.Module], memory: Tensor) -> list[Offered]:
+    """Return what each of some blocks finds in a memory (N, M, W)."""
+    return [cast(Block, layer).offered(memory) for layer in layers]
 
 
 class _Residual(nn.Module):
@@ -298,7 +315,7 @@ class Trunk(nn.Module):
         count, slots = len(state), self.settings.slots
         asked = len(pieces) // max(count, 1)
         tokens, padding, words = self.reader(pieces)
-        queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, tokens, padding)
+        queries = self.asks(self.queries.expand(len(pieces), -1, -1), None, self.asks.offered(tokens), padding)
         seek, peer = (ask(queries).unflatten(0, (count, asked)).flatten(1, 2) for ask in (self.seek, self.peer))
         state, hand = state.repeat_interleave(asked, dim=0), hand.repeat_interleave(asked, dim=0)
         tool, marks = hand[:, None, :2], known_points(hand)

@@ -182,7 +182,7 @@ class TestTokens:
         )
         drawn = policy.act(many, torch.Generator().manual_seed(0)).trace["tokens"][:, 0]
         memory = policy.recall(policy.inputs(seen))
-        share = policy._logits(torch.zeros(1, 1, dtype=torch.long), memory)[0, 0].softmax(0).detach()
+        share = policy._logits(torch.zeros(1, 1, dtype=torch.long), policy.offered(memory))[0, 0].softmax(0).detach()
         assert float(share.sum()) == pytest.approx(1, abs=1e-5)
         counted = torch.bincount(drawn, minlength=256) / 4000
         assert float((counted - share).abs().sum() / 2) < 0.15
@@ -211,7 +211,7 @@ class TestFlow:
             logp, _ = policy.score(rows, trace)
             base, _ = policy.score(inputs, found.trace)
         memory = policy.recall(inputs)
-        _, mean, spread = policy._transition(chain[:, 0], 0, memory, Learned(1))
+        _, mean, spread = policy._transition(chain[:, 0], torch.zeros(1), policy.expert.offered(memory), Learned(1))
         own = -0.5 * ((chain[:, 1] - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
         others = float((base[0, 0, 0] - own[0, 0, 0]).detach())
         assert float(torch.trapezoid((logp[:, 0, 0] - others).exp(), grid)) == pytest.approx(1, abs=1e-3)
@@ -220,9 +220,10 @@ class TestFlow:
         policy = make(FlowPolicy)
         one = policy.act(observations(3), torch.Generator().manual_seed(0), Ode(4)).actions
         memory = policy.recall(policy.inputs(observations(3)))
+        offered = policy.expert.offered(memory)
         x = torch.randn((3, 4, 7), generator=torch.Generator().manual_seed(0))
         for step in range(4):
-            x, mean, _ = policy._transition(x, step, memory, Sde(4, level=1e-9))
+            x, mean, _ = policy._transition(x, torch.full((3,), step / 4), offered, Sde(4, level=1e-9))
             assert torch.allclose(x, mean, atol=1e-6)
         assert policy.statistics.physical(x).detach().numpy() == pytest.approx(one, abs=1e-5)
 

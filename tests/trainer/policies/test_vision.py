@@ -141,17 +141,17 @@ class TestBlock:
         hidden = torch.zeros(2, 5, dtype=torch.bool)
         hidden[:, 3:] = True
         other = torch.where(hidden[..., None], torch.tensor(9.0), memory)
-        before = block(tokens, None, memory, hidden)
-        assert torch.allclose(before, block(tokens, None, other, hidden), atol=1e-6)
-        assert torch.allclose(before, block(tokens, None, memory[:, :3]), atol=1e-6)
-        assert not torch.allclose(before, block(tokens, None, memory), atol=1e-3)
+        before = block(tokens, None, block.offered(memory), hidden)
+        assert torch.allclose(before, block(tokens, None, block.offered(other), hidden), atol=1e-6)
+        assert torch.allclose(before, block(tokens, None, block.offered(memory[:, :3])), atol=1e-6)
+        assert not torch.allclose(before, block(tokens, None, block.offered(memory)), atol=1e-3)
 
     @pytest.mark.parametrize("place", range(6))
     def test_a_causal_token_sees_no_later_one(self, block: Block, place: int) -> None:
         tokens, memory = self.tokens(), self.tokens(5, seed=2)
         other = tokens.clone()
         other[:, place:] = self.tokens(seed=5)[:, place:]
-        before, after = (block(item, memory=memory, causal=True) for item in (tokens, other))
+        before, after = (block(item, offered=block.offered(memory), causal=True) for item in (tokens, other))
         assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
         assert not torch.allclose(before[:, place:], after[:, place:], atol=1e-2)
 
@@ -160,3 +160,12 @@ class TestBlock:
         other = tokens.clone()
         other[:, -1] = self.tokens(seed=5)[:, -1]
         assert not torch.allclose(block(tokens)[:, 0], block(other)[:, 0], atol=1e-3)
+
+    @pytest.mark.parametrize("rows", [1, 3])
+    def test_rows_that_share_a_memory(self, block: Block, rows: int) -> None:
+        """As if each had a memory of its own."""
+        memory, tokens = self.tokens(5, seed=2), torch.cat([self.tokens(seed=seed) for seed in range(rows)])
+        whole = block(tokens, None, block.offered(memory))
+        alone = block(tokens, None, block.offered(memory.repeat_interleave(rows, dim=0)))
+        assert torch.allclose(whole, alone, atol=1e-6)
+        assert not torch.allclose(whole, block(tokens, None, block.offered(memory.flip(0))), atol=1e-3)
