@@ -67,7 +67,7 @@ class Informed(nn.Module):
             )
         self.interface, self.chunk, self.noise = replace(data.interface, cameras=()), 4, 0.0
         self.flow = FlowPolicy(self.interface, TrunkSettings(layers=0, text_layers=0))
-        self.flow.statistics.fit("action", data.action[~data.perturbed], FLOOR)
+        self.flow.measure(data.action[~data.perturbed], FLOOR)
         told = data.privileged[:, _TOLD]
         self.register_buffer("mean", torch.from_numpy(told.mean(axis=0)))
         self.register_buffer("spread", torch.from_numpy(np.maximum(told.std(axis=0), 0.02)))

@@ -31,16 +31,17 @@ def write(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]
     Args:
         folder: Where.
         weights: Name → tensor.
-        config: What makes the network again; `format` and the digest of the weights are added.
+        config: What makes the network again; `format` and digests of all that is written are added.
         files: Other files' names → texts.
 
     Raises:
         CheckpointError: When it cannot be written.
     """
     blob = save({name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()})
-    digest = hashlib.sha256(blob).hexdigest()
-    text = json.dumps({"format": FORMAT, **config, "sha256": digest}, indent=1) + "\n"
-    publish(folder, {WEIGHTS: blob, CONFIG: text.encode(), **{name: body.encode() for name, body in files.items()}})
+    bodies = {WEIGHTS: blob, **{name: body.encode() for name, body in files.items()}}
+    digests = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
+    own = {"format": FORMAT, **json.loads(json.dumps(config)), "sha256": digests.pop(WEIGHTS), "files": digests}
+    publish(folder, {CONFIG: (json.dumps({**own, "digest": _digest(own)}, indent=1) + "\n").encode(), **bodies})
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -51,7 +52,6 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     try:
-        exists(folder)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         for name, body in files.items():
@@ -59,8 +59,8 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-        shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         new.rename(folder)
     except OSError as error:
@@ -74,11 +74,18 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def exists(folder: Path) -> bool:
-    """Return whether there is such a folder; one whose writer was killed between its two renames is put back first."""
+    """Return whether there is such a folder; see `_standing`."""
+    return _standing(folder).exists()
+
+
+def _standing(folder: Path) -> Path:
+    """Return where a folder is: when its writer is between its two renames, or was killed there, what was there before still is."""
     old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.exists():
-        old.rename(folder)
-    return folder.exists()
+    return old if not folder.exists() and old.exists() else folder
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"'{folder}' is a pickle, which can run any code when it is read. Policies are folders with {WEIGHTS} and {CONFIG}."
         )
-    exists(folder)
+    folder = _standing(folder)
     try:
         value = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError as error:
@@ -104,7 +111,26 @@ def read_config(folder: Path) -> dict[str, Any]:
     if found != FORMAT:
         advice = "Train it again" if isinstance(found, int) and found < FORMAT else "Update trainer"
         raise CheckpointError(f"'{folder / CONFIG}' has format {found!r}; this version reads {FORMAT}. {advice}.")
+    if {"files", "digest"} & value.keys() and value.pop("digest", None) != _digest(value):
+        raise CheckpointError(f"'{folder / CONFIG}' is not what it was when it was written. Copy the folder again.")
     return dict(value)
+
+
+def read_file(folder: Path, name: str, config: Mapping[str, Any]) -> str:
+    """Return the text of another file of a policy folder.
+
+    Raises:
+        CheckpointError: When it is missing, or not what config.json was written with.
+    """
+    path = _standing(folder) / name
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}. Copy the folder again.") from error
+    wanted = config.get("files", {}).get(name)
+    if wanted and hashlib.sha256(body).hexdigest() != wanted:
+        raise CheckpointError(f"'{path}' is not what it was when it was written. Copy the folder again.")
+    return body.decode("utf-8", errors="replace")
 
 
 def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
@@ -113,7 +139,7 @@ def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: When they are missing, cut, or not those that config.json was written with.
     """
-    path = folder / WEIGHTS
+    path = _standing(folder) / WEIGHTS
     try:
         blob = path.read_bytes()
     except OSError as error:
@@ -160,7 +186,7 @@ def save_training(
     numbers: Mapping[str, Any],
     **others: Mapping[str, Tensor],
 ) -> None:
-    """Write all that training needs to go on: weights, the optimiser's moments, random generators, and numbers such as the step."""
+    """Write all that training needs to go on: weights, the optimiser's moments, and numbers such as the step, from which all randomness follows."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}

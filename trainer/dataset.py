@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -70,6 +71,12 @@ class Dataset:
     def episodes(self) -> int:
         """Number of episodes."""
         return len(self.instructions)
+
+    def digest(self) -> str:
+        """Return what tells this dataset from others: how many episodes it has, and a digest of what was done and said in them."""
+        parts = [part.tobytes() for part in (self.action, self.state, self.perturbed, self.starts, self.success)]
+        digest = hashlib.sha256(b"".join([*parts, "\n".join(self.instructions).encode()])).hexdigest()
+        return f"{self.episodes} episodes, {digest[:16]}"
 
 
 def require_fits(found: Interface, wanted: Interface, where: Path) -> None:

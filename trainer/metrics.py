@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,8 @@ class Share(Strict):
     """Lower end of the 95 % interval, 0 … 1."""
     high: float
     """Upper end of the 95 % interval, 0 … 1."""
+    groups: int = 0
+    """Scenes that the trials share; 0 where each has its own. The interval knows that those of a scene are alike."""
 
     @property
     def rate(self) -> float:
@@ -43,9 +46,17 @@ class Share(Strict):
         low, high = wilson(successes, trials)
         return cls(successes=successes, trials=trials, low=low, high=high)
 
+    @classmethod
+    def over(cls, outcomes: Sequence[bool], groups: Sequence[Hashable]) -> Share:
+        """Return the share of successes among trials, given which of them share a scene."""
+        low, high = wilson(sum(outcomes), len(outcomes), design_effect(outcomes, groups))
+        count = len(set(groups))
+        shared = count if count < len(outcomes) else 0
+        return cls(successes=sum(outcomes), trials=len(outcomes), low=low, high=high, groups=shared)
+
     def words(self) -> tuple[str, str, str]:
         """Return the rate, its interval and the counts in words."""
-        counts = f"{self.successes} of {self.trials}"
+        counts = f"{self.successes} of {self.trials}" + (f", {self.groups} scenes" if self.groups else "")
         if not self.trials:
             return "-", "no valid trial", counts
         return f"{_percent(self.rate)} %", f"{_percent(self.low)} to {_percent(self.high)} %", counts
@@ -91,7 +102,7 @@ class Paired(Strict):
     high: float
     """Upper end of the 95 % interval of the difference [percentage points]."""
     p_value: float
-    """Exact two-sided McNemar test that both succeed equally often."""
+    """Exact two-sided McNemar test that both succeed equally often; where starts share scenes, of scenes."""
     other: str = ""
     """Name of the second run; empty where nobody gave one."""
     left_out: int = 0
@@ -114,8 +125,26 @@ class Paired(Strict):
         )
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def design_effect(values: Sequence[float], groups: Sequence[Hashable]) -> float:
+    """Return how many trials that share groups tell as much as one trial of its own; at least 1.
+
+    The variance of a mean from sums over groups, G / (G - 1) Σ_g (Σ_i (x_i - x̄))² / n², over that of independent values,
+    n / (n - 1) Σ_i (x_i - x̄)² / n² (Kish 1965, Survey Sampling). 1 where it cannot be known: for a single group, or equal values.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    index = np.array([numbers[group] for group in groups], int)
+    off = np.asarray(values, np.float64) - (np.mean(values) if len(values) else 0.0)
+    sums, alone = np.bincount(index, off), float((off**2).sum())
+    if len(sums) < 2 or not alone:
+        return 1.0
+    few = (1 - 1 / len(off)) / (1 - 1 / len(sums))
+    return max(1.0, few * float((sums**2).sum()) / alone)
+
+
+def wilson(successes: float, trials: float, effect: float = 1.0) -> tuple[float, float]:
     """Return the 95 % score interval of a rate, in 0 … 1 (Wilson 1927, JASA 22:209); all of it for no trials.
+
+    `effect` trials tell as much as one of its own (see `design_effect`; Korn and Graubard 1998, Survey Methodology 24:193).
 
     Raises:
         ValueError: When there are more successes than trials, or a negative number.
@@ -124,27 +153,35 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
         raise ValueError(f"{successes} successes of {trials} trials")
     if trials == 0:
         return 0.0, 1.0
-    rate, square = successes / trials, Z * Z
+    rate, square, trials = successes / trials, Z * Z, trials / effect
     centre = (rate + square / (2 * trials)) / (1 + square / trials)
     half = Z * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials**2)) / (1 + square / trials)
     low = 0.0 if successes == 0 else max(0.0, centre - half)
-    return low, 1.0 if successes == trials else min(1.0, centre + half)
+    return low, 1.0 if rate == 1 else min(1.0, centre + half)
 
 
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
+def mcnemar(first: Sequence[bool], second: Sequence[bool], groups: Sequence[Hashable] | None = None) -> Paired:
     """Compare the outcomes of two policies, start by start.
 
-    The test is the exact binomial one on the starts where they differ (McNemar 1947, Psychometrika 12:153): under
-    equal rates only_first ~ Binomial(only_first + only_second, ½). It is 1 where they never differ.
+    The test is the exact one of all signs: were both equally good, then in each group of starts (each start, without groups) the first
+    would be ahead by as much as it is behind, with equal chances. For starts alone that is McNemar's (1947, Psychometrika 12:153). It is 1
+    where they never differ.
+
+    Args:
+        first: Whether the first succeeded, of each start.
+        second: Whether the second did.
+        groups: What starts share, such as a scene.
 
     Raises:
-        ValueError: When the two are not equally long.
+        ValueError: When they are not equally long.
     """
+    groups = range(len(first)) if groups is None else groups
+    ahead = [int(one) - int(two) for one, two, _ in zip(first, second, groups, strict=True)]
     pairs = [(bool(one), bool(two)) for one, two in zip(first, second, strict=True)]
     both, only_first = pairs.count((True, True)), pairs.count((True, False))
     only_second, neither = pairs.count((False, True)), pairs.count((False, False))
-    fewer, differing = min(only_first, only_second), only_first + only_second
-    difference, low, high = _newcombe(both, only_first, only_second, neither)
+    effect = design_effect(ahead, groups)
+    difference, low, high = _newcombe(*(count / effect for count in (both, only_first, only_second, neither)))
     return Paired(
         both=both,
         only_first=only_first,
@@ -153,11 +190,23 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
         difference=100 * difference,
         low=100 * low,
         high=100 * high,
-        p_value=min(1.0, 2 * float(special.bdtr(fewer, differing, 0.5))) if differing else 1.0,
+        p_value=_signs(ahead, groups),
     )
 
 
-def _newcombe(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float, float]:
+def _signs(ahead: Sequence[int], groups: Sequence[Hashable]) -> float:
+    """Return the chance that sums over groups, each with a sign of its own, add up to as much or more, either way."""
+    sums = Counter[Hashable]()
+    for value, group in zip(ahead, groups, strict=True):
+        sums[group] += value
+    chance = np.ones(1)  # of each total, from the least to the greatest
+    for size in filter(None, map(abs, sums.values())):
+        chance = 0.5 * (np.pad(chance, (0, 2 * size)) + np.pad(chance, (2 * size, 0)))
+    totals = np.arange(len(chance)) - len(chance) // 2
+    return min(1.0, float(chance[np.abs(totals) >= abs(sum(sums.values()))].sum()))
+
+
+def _newcombe(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float, float]:
     """Return the difference of two paired rates and its 95 % interval, in -1 … 1: method 10 of Newcombe (1998).
 
     Statistics in Medicine 17:2635. The Wilson intervals of the two rates are squared and added, less what the

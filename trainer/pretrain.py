@@ -23,7 +23,7 @@ from .errors import RunError
 from .fit import Plan, claim, fit
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
-from .policies.store import folder_of, load_policy, new_policy, save_policy
+from .policies.store import load_policy, new_policy, policy_folder, save_policy
 from .records import Interface, require_size
 from .sentences import Sentences
 from .sight import Labels, in_sight, sight_loss
@@ -196,7 +196,7 @@ def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: C
 
 def _history(base: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Return how a base was made: this time, and before that, where it began from another one."""
-    known = checkpoint.read_config(folder_of(base))["facts"] if base else {}
+    known = checkpoint.read_config(policy_folder(base))["facts"] if base else {}
     earlier = [*known.get("before that", []), *([known["pre-training"]] if "pre-training" in known else [])]
     return {"pre-training": facts, **({"before that": earlier} if earlier else {})}
 
@@ -209,7 +209,7 @@ def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
     """
     torch.manual_seed(config.seed)
     if config.base:
-        base = load_policy(folder_of(config.base))
+        base = load_policy(policy_folder(config.base))
         other = [*face.differences(base.interface), *(["trunk"] if base.sizes != config.trunk else [])]
         if base.kind != "base" or other:
             raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")

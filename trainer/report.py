@@ -146,8 +146,8 @@ def summarise(played: Iterable[Played], **facts: Any) -> Report:
 
 
 def _share(episodes: Iterable[PlayedRecord]) -> Share:
-    kinds = Counter(one.kind for one in episodes)
-    return Share.of(kinds["success"], kinds["success"] + kinds["failed"])
+    valid = [one for one in episodes if one.kind != "invalid"]
+    return Share.over([one.kind == "success" for one in valid], [one.scene for one in valid])
 
 
 def _shares(episodes: Sequence[PlayedRecord], group: Callable[[PlayedRecord], str]) -> dict[str, Share]:
@@ -173,7 +173,8 @@ def compare(first: Report, second: Report) -> Paired:
             f"'{first.run}' and '{second.run}' cannot be compared: they share no valid start ({left_out} left out). "
             "Play the same scenes and seeds with both."
         )
-    paired = mcnemar([ones[start] == "success" for start in shared], [twos[start] == "success" for start in shared])
+    one, two = ([kinds[start] == "success" for start in shared] for kinds in (ones, twos))
+    paired = mcnemar(one, two, [scene for scene, _ in shared])
     return paired.model_copy(update={"other": second.run, "left_out": left_out})
 
 

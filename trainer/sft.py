@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
 from .policies.base import Batch, Inputs, Sighted
-from .policies.store import folder_of, load_policy, new_policy, save_policy
+from .policies.store import load_policy, new_policy, policy_folder, save_policy
 from .records import require_size
 from .sight import Labels, sight_loss
 from .windows import Windows
@@ -36,11 +38,12 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
         RunError: When the folder holds another run.
         CheckpointError: When what to start from cannot be read.
     """
+    _require(config)
     torch.set_num_threads(config.threads)
-    base = None if config.base == "none" else load_policy(folder_of(config.base))
+    base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
     policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
-    claim(config.out, {**_plain(config), "data": str(root)})
+    claim(config.out, {**_plain(config), "data": data.digest(), "base": _weights(base)})
     windows = Windows.of(data, policy.horizon)
     tell(
         f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
@@ -55,6 +58,34 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     }
     save_policy(policy, config.out / "policy", facts)
     return policy.eval()
+
+
+def _require(config: Sft) -> None:
+    """Raises RunError when settings make no sense."""
+    least = {"warm": 0, "steps": 0, "batch": 1, "shift": 0, "threads": 1, "seed": 0}
+    wrong = [
+        f"{name} {value} must be at least {low}"
+        for name, low in least.items()
+        if (value := getattr(config, name)) < low
+    ]
+    rates = ("warm_lr", "lr", "trunk_lr", "weight_decay", "sight")
+    wrong += [f"{name} {value} must be at least 0" for name in rates if not (value := getattr(config, name)) >= 0]
+    shares = ("ema", "colour")
+    wrong += [
+        f"{name} {value} must be from 0 to below 1" for name in shares if not 0 <= (value := getattr(config, name)) < 1
+    ]
+    if config.limit is not None and config.limit < 1:
+        wrong.append(f"limit {config.limit} must be at least 1")
+    if wrong:
+        raise RunError(f"{'; '.join(wrong)}.")
+
+
+def _weights(base: Sighted | None) -> str:
+    """Return a digest of what is started from."""
+    if base is None:
+        return "none"
+    parts = [name.encode() + value.numpy().tobytes() for name, value in sorted(base.state_dict().items())]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
@@ -82,7 +113,7 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
         if going_on:
             return base.train()
         policy = new_policy(config.policy, base.interface, base, own=own)
-    policy.statistics.fit("action", data.action[~data.perturbed], FLOOR)
+    policy.measure(data.action[~data.perturbed], FLOOR)
     return policy
 
 
@@ -128,7 +159,7 @@ def _heads(policy: Any) -> list[nn.Parameter]:
 
 def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train all of a policy and return the running mean of the weights."""
-    sentences, labels = _sentences(windows.data, config), _labels(windows, config)
+    sentences, labels = _sentences(windows.data, config), _labels(windows, config, tell)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
@@ -140,7 +171,8 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
         if labels is None:
             return imitation, {}
         sight, parts = sight_loss(seen, points, labels(rows), moved)
-        return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **parts}
+        shown = {name: value for name, value in parts.items() if not math.isnan(value)}
+        return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **shown}
 
     groups = [[*policy.trunk.parameters(), *policy.where.parameters()], _heads(policy)]
     peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
@@ -148,23 +180,42 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
     return fit(policy, groups, loss, plan, config.out, tell)
 
 
-def _labels(windows: Windows, config: Sft) -> Callable[[NDArray[np.int64]], Labels] | None:
+def _labels(windows: Windows, config: Sft, tell: Callable[[str], None]) -> Callable[[NDArray[np.int64]], Labels] | None:
     """Return what says of windows what is to be seen there; None where nothing does, or nothing is to be made of it."""
-    data = windows.data
-    if data.privileged is None or data.privileged.shape[1] != PRIVILEGED or not config.sight:
+    told, state = windows.data.privileged, windows.data.state
+    if told is None or not config.sight:
         return None
-    if config.shuffle_instructions:  # what a sentence names would be elsewhere
+    if told.shape[1] != PRIVILEGED:
+        tell(f"sight is not kept up: the data say {told.shape[1]} numbers of the simulator, this version {PRIVILEGED}")
         return None
-    told = data.privileged
-    return lambda rows: Labels.of(told[windows.frames[rows]], data.state[windows.frames[rows]])
+
+    def labels(rows: NDArray[np.int64]) -> Labels:
+        found = Labels.of(told[windows.frames[rows]], state[windows.frames[rows]])
+        # the control still learns to see the arm; what its sentences name is not what the data say
+        return replace(found, points=np.full_like(found.points, np.nan)) if config.shuffle_instructions else found
+
+    return labels
 
 
 def _sentences(data: Dataset, config: Sft) -> list[str]:
-    """Return each episode's sentence; for the control, that of another episode."""
+    """Return each episode's sentence; for the control, another one that is said in the data.
+
+    Raises:
+        RunError: When there is no other.
+    """
+    own = data.instructions
     if not config.shuffle_instructions:
-        return data.instructions
-    order = np.random.default_rng(config.seed).permutation(len(data.instructions))
-    return [data.instructions[int(index)] for index in order]
+        return own
+    if len(set(own)) < 2:
+        raise RunError(
+            f"All {len(own)} episodes say '{own[0]}': for --shuffle-instructions there must be two sentences."
+        )
+    rng = np.random.default_rng(config.seed)
+    made = [own[int(index)] for index in rng.permutation(len(own))]
+    for index, sentence in enumerate(own):
+        while made[index] == sentence:
+            made[index] = own[int(rng.integers(len(own)))]
+    return made
 
 
 def _plain(config: Sft) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def write(folder: Path, seed: int = 0) -> None:
 
 
 def read(folder: Path) -> dict[str, Tensor]:
-    return checkpoint.read_weights(folder, checkpoint.read_config(folder)["sha256"])
+    config = checkpoint.read_config(folder)
+    checkpoint.read_file(folder, "README.md", config)
+    return checkpoint.read_weights(folder, config["sha256"])
 
 
 def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
@@ -69,21 +71,25 @@ class TestFolder:
         assert same(read(tmp_path / "policy"), weights(1))
         assert [path.name for path in tmp_path.iterdir()] == ["policy"]
 
-    @settings(max_examples=25)
-    @given(share=st.floats(0, 1, exclude_max=True), flip=st.booleans())
+    @settings(max_examples=75)
+    @given(
+        name=st.sampled_from([checkpoint.WEIGHTS, checkpoint.CONFIG, "README.md"]),
+        share=st.floats(0, 1, exclude_max=True),
+        flip=st.booleans(),
+    )
     def test_no_damaged_byte_goes_unseen(
-        self, tmp_path_factory: pytest.TempPathFactory, share: float, flip: bool
+        self, tmp_path_factory: pytest.TempPathFactory, name: str, share: float, flip: bool
     ) -> None:
         folder = tmp_path_factory.mktemp("damage") / "policy"
         write(folder)
-        blob = bytearray((folder / checkpoint.WEIGHTS).read_bytes())
+        blob = bytearray((folder / name).read_bytes())
         place = int(share * len(blob))
         if flip:
             blob[place] ^= 1
         else:
             del blob[place:]
-        (folder / checkpoint.WEIGHTS).write_bytes(blob)
-        refused(folder, "is not what it was", checkpoint.WEIGHTS, "again")
+        (folder / name).write_bytes(blob)
+        refused(folder, name)
 
     def test_missing_weights(self, tmp_path: Path) -> None:
         write(tmp_path / "policy")
@@ -95,6 +101,7 @@ class TestFolder:
         (tmp_path / "policy" / checkpoint.WEIGHTS).write_bytes(b"no weights")
         config = json.loads((tmp_path / "policy" / checkpoint.CONFIG).read_text())
         config["sha256"] = hashlib.sha256(b"no weights").hexdigest()
+        del config["files"], config["digest"]
         (tmp_path / "policy" / checkpoint.CONFIG).write_text(json.dumps(config))
         refused(tmp_path / "policy", "holds no weights")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trainer.errors import RunError
-from trainer.metrics import Log, Mean, Paired, Share, mcnemar, mean_interval, plain, read_log, wilson
+from trainer.metrics import Log, Mean, Paired, Share, design_effect, mcnemar, mean_interval, plain, read_log, wilson
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired:
@@ -103,6 +104,49 @@ def test_intervals_hold_what_they_promise() -> None:
     assert 0.935 < np.mean(held) < 0.975
     assert 0.935 < np.mean([low <= rate <= high for rate, (low, high) in zip(true, rates, strict=True)]) < 0.975
     assert 0.935 < np.mean([low <= 5 <= high for _, low, high in means]) < 0.965
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 1)), max_size=11))
+def test_signs_of_scenes_against_all_of_them(rows: list[tuple[int, int]]) -> None:
+    first, second = ([ahead == sign for _, ahead in rows] for sign in (1, -1))
+    found = mcnemar(first, second, [scene for scene, _ in rows])
+    sums = [sum(ahead for other, ahead in rows if other == scene) for scene in {scene for scene, _ in rows}]
+    totals = [
+        sum(map(math.prod, zip(signs, sums, strict=True))) for signs in itertools.product((1, -1), repeat=len(sums))
+    ]
+    assert found.p_value == pytest.approx(np.mean([abs(total) >= abs(sum(sums)) for total in totals]))
+
+
+def test_trials_that_share_scenes_tell_less() -> None:
+    """Scenes that are always or never solved: what counts is their number."""
+    outcomes, scenes = np.repeat([True, False], 50).tolist(), np.repeat(np.arange(20), 5).tolist()
+    share = Share.over(outcomes, scenes)
+    assert design_effect(outcomes, scenes) == pytest.approx(5 * (99 / 100) / (19 / 20))
+    assert (share.low, share.high) == pytest.approx(wilson(10, 20), abs=0.01)
+    assert share.words()[2] == "50 of 100, 20 scenes"
+    assert Share.over(outcomes, range(100)) == Share.of(50, 100)
+    assert Share.over([True] * 4, [0, 0, 1, 1]).high == 1
+    assert Share.over([], []) == Share.of(0, 0)
+    assert design_effect([1, 0, 1, 0], [0] * 4) == 1
+
+
+def test_intervals_hold_what_they_promise_with_few_scenes() -> None:
+    """Scenes of different difficulty, each played five times."""
+    rng, held, alone, ties = np.random.default_rng(0), [], [], []
+    for _ in range(1000):
+        rates = rng.beta(1, 1, 40).repeat(5)
+        one, two = (
+            (rng.random(200) < rates).tolist(),
+            (rng.random(200) < rng.permutation(rates[::5]).repeat(5)).tolist(),
+        )
+        scenes = np.arange(40).repeat(5).tolist()
+        share, bare = Share.over(one, scenes), Share.of(sum(one), 200)
+        held.append(share.low <= 0.5 <= share.high)
+        alone.append(bare.low <= 0.5 <= bare.high)
+        ties.append(mcnemar(one, two, scenes).p_value < 0.05)
+    assert 0.92 < np.mean(held) < 0.97
+    assert np.mean(alone) < 0.85, "what this is for"
+    assert np.mean(ties) < 0.07
 
 
 def test_mean_interval_against_scipy() -> None:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import RunError
-from trainer.metrics import Share, wilson
+from trainer.metrics import Share
 from trainer.records import Played
 from trainer.report import Report, compare, summarise, text
 from trainer.report_page import html
@@ -95,21 +95,25 @@ class Page(HTMLParser):
         return [value for found, key, value in self.attributes if (found, key) == (tag, name)]
 
 
+def alike(share: Share, valid: list[Played]) -> None:
+    wanted = Share.over([one.success for one in valid], [one.scene for one in valid])
+    assert share.model_dump() == pytest.approx(wanted.model_dump())
+
+
 @given(many)
 @settings(max_examples=40, deadline=None)
 def test_totals_against_brute_force(episodes: list[Played]) -> None:
     found = report(*episodes)
     valid = [one for one in episodes if one.end != "invalid"]
     assert (found.total.successes, found.total.trials) == (sum(one.success for one in valid), len(valid))
-    assert (found.total.low, found.total.high) == wilson(found.total.successes, found.total.trials)
+    alike(found.total, valid)
     assert found.invalid == len(episodes) - len(valid)
     assert found.failures == Counter(one.failure for one in valid if not one.success)
     assert sum(found.failures.values()) + found.total.successes + found.invalid == len(found.episodes)
     for name, shares in (("family", found.by_family), ("split", found.by_split), ("target", found.by_target)):
         assert set(shares) == {getattr(one, name) for one in episodes}
         for value, share in shares.items():
-            group = [one.success for one in valid if getattr(one, name) == value]
-            assert share == Share.of(sum(group), len(group))
+            alike(share, [one for one in valid if getattr(one, name) == value])
     seconds = [one.seconds for one in valid if one.success]
     assert (found.seconds.mean is None) == (not seconds)
     assert found.seconds.mean == (pytest.approx(sum(seconds) / len(seconds)) if seconds else None)
@@ -216,9 +220,11 @@ def test_films_of_failures_come_first() -> None:
 
 
 def test_page_shows_the_comparison() -> None:
-    first = report(*(played(seed=seed) for seed in range(9)), run="new")
-    second = report(*(played(seed=seed, end="timeout") for seed in range(9)), run="old")
+    first = report(*(played(f"s{seed}", seed) for seed in range(9)), run="new")
+    second = report(*(played(f"s{seed}", seed, end="timeout") for seed in range(9)), run="old")
     found = first.model_copy(update={"comparison": compare(first, second)})
+    one_scene = (report(*(played(seed=seed, end=end) for seed in range(9))) for end in ("success", "timeout"))
+    assert compare(*one_scene).p_value == 1, "nine starts of one scene say what happens in one scene"
     shown = "".join(Page(html(found)).words)
     assert "Better than old" in shown
     assert "p = 0.004" in shown

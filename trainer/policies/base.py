@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -100,7 +100,7 @@ class Statistics(nn.Module):
         self.action_mean: Tensor
         self.action_std: Tensor
 
-    def fit(self, name: str, values: ArrayLike, floor: float) -> None:
+    def fit(self, name: str, values: ArrayLike, floor: ArrayLike) -> None:
         """Take mean and standard deviation of values (N, D); a spread below `floor` counts as that."""
         array = np.asarray(values, np.float64)
         getattr(self, f"{name}_mean").copy_(torch.as_tensor(array.mean(axis=0)))
@@ -196,6 +196,10 @@ class Acting(Sighted):
         self.aims = nn.Sequential(
             nn.Linear(told, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, _AIMS * width)
         )  # fmt: skip
+
+    def measure(self, actions: NDArray[np.floating], floor: ArrayLike) -> None:
+        """Take the statistics of actions (N, 7) that are to be imitated; a spread below `floor` counts as that."""
+        self.statistics.fit("action", actions, floor)
 
     def memory(self, tokens: Tensor, points: Tensor, state: Tensor) -> Tensor:
         """Return what decisions are made from: (N, M + 2, W).

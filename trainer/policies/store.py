@@ -18,6 +18,7 @@ from ..records import Interface
 from .base import Sighted
 from .text import Words
 
+_WORDS = "tokenizer.json"
 KINDS = {
     "base": "trainer.policies.base:Sighted",
     "flow": "trainer.policies.flow:FlowPolicy",
@@ -46,7 +47,7 @@ def save_policy(policy: Sighted, folder: Path, facts: Mapping[str, Any]) -> None
     }
     after = {"action": {key: numbers[f"action_{key}"] for key in ("mean", "std")}, "names": policy.interface.action}
     files = {
-        "tokenizer.json": policy.words.dumps(),
+        _WORDS: policy.words.dumps(),
         "policy_preprocessor.json": json.dumps(before, indent=1) + "\n",
         "policy_postprocessor.json": json.dumps(after, indent=1) + "\n",
         "README.md": _card(policy, facts),
@@ -66,10 +67,11 @@ def load_policy(place: Path) -> Sighted:
         raise CheckpointError(f"'{place}' holds a {kind!r}; known kinds are {', '.join(KINDS)}.")
     module, name = KINDS[kind].split(":")
     maker = getattr(import_module(module), name)
+    words = Words.parse(checkpoint.read_file(place, _WORDS, config), place / _WORDS)
     try:
         interface = Interface.parse(config["interface"])
         own = {key: config[key] for key in maker.own_settings()}
-        policy = maker(interface, TrunkSettings(**config["trunk"]), Words.load(place / "tokenizer.json"), **own)
+        policy = maker(interface, TrunkSettings(**config["trunk"]), words, **own)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"'{place / checkpoint.CONFIG}' does not describe a {kind} policy: {error}.") from error
     checkpoint.fill(policy, checkpoint.read_weights(place, str(config.get("sha256", ""))), place)
@@ -83,7 +85,7 @@ def load_acting(run: Path) -> Any:
         CheckpointError: See `load_policy`.
         RunError: When it does not act.
     """
-    folder = run / "policy" if checkpoint.exists(run / "policy") else run
+    folder = policy_folder(str(run))
     policy = load_policy(folder)
     if policy.kind == "base":
         raise RunError(
@@ -92,9 +94,11 @@ def load_acting(run: Path) -> Any:
     return policy
 
 
-def folder_of(base: str) -> Path:
-    """Return the policy folder that a setting names: `shipped` is the base that comes with the package."""
-    return data.path("assets", "policies", "base") if base == "shipped" else Path(base)
+def policy_folder(place: str) -> Path:
+    """Return the policy folder that a setting names: `shipped` for the base that comes with the package, a run, or the folder itself."""
+    if place == "shipped":
+        return data.path("assets", "policies", "base")
+    return Path(place) / "policy" if checkpoint.exists(Path(place) / "policy") else Path(place)
 
 
 def new_policy(

@@ -40,16 +40,16 @@ class Words:
         return cls(_learned(pieces))
 
     @classmethod
-    def load(cls, path: Path) -> Words:
-        """Read a tokenizer.json.
+    def parse(cls, text: str, where: Path) -> Words:
+        """Return what the text of a tokenizer.json says.
 
         Raises:
             CheckpointError: When it is none.
         """
         try:
-            return cls(Tokenizer.from_str(path.read_text(encoding="utf-8")))
+            return cls(Tokenizer.from_str(text))
         except Exception as error:  # the library raises plain Exception
-            raise CheckpointError(f"'{path}' holds no tokenizer: {error}. Copy the policy folder again.") from error
+            raise CheckpointError(f"'{where}' holds no tokenizer: {error}. Copy the policy folder again.") from error
 
     def dumps(self) -> str:
         """Return the text of a tokenizer.json."""

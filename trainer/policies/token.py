@@ -1,6 +1,6 @@
 """A policy that decides in words of its own: each number of an action is one of 256 bins, chosen one after the other (OpenVLA's shape).
 
-Knows no training loop. Bins lie evenly between the recipe-independent limits of normalised actions; all of them are legal at each place.
+Knows no training loop. Bins lie evenly over what was demonstrated of each number; all of them are legal at each place.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,8 +22,10 @@ from .text import Words
 from .vision import Block, Offered, offers
 
 BINS = 256
+_TAIL = 1e-3
+"""Share of the demonstrations whose number is beyond the first bin, and beyond the last one."""
 _REACH = 4.0
-"""Normalised actions beyond this many standard deviations count as that."""
+"""Standard deviations between the middle and either end, where nothing was demonstrated yet; and at least a quarter of that."""
 _WAVES = 64
 """Cosines over the bins that bins are known and chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
 of its own for each, every one of 256 would have to be seen."""
@@ -66,21 +69,34 @@ class TokenPolicy(Acting):
         self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, _WAVES)
         self.register_buffer("waves", _cosines(), persistent=False)
         self.waves: Tensor
+        for name, end in (("low", -_REACH), ("high", _REACH)):  # of each number, normalised
+            self.register_buffer(name, torch.full((len(interface.action),), end))
+        self.low: Tensor
+        self.high: Tensor
 
     @classmethod
     def own_settings(cls) -> tuple[str, ...]:
         """See `Sighted`."""
         return "horizon", "chunk", "layers", "temperature"
 
+    def measure(self, actions: NDArray[np.floating], floor: ArrayLike) -> None:
+        """See `Acting.measure`; also lay the bins."""
+        super().measure(actions, floor)
+        ends = np.quantile(actions, (_TAIL, 1 - _TAIL), axis=0)
+        low, high = self.statistics.action(torch.from_numpy(ends).float())
+        room = (_REACH / 4 - (high - low) / 2).clamp_min(0)
+        self.low.copy_(low - room)
+        self.high.copy_(high + room)
+
     def tokens(self, actions: Tensor) -> Tensor:
         """Return the bins (N, H * 7) of actions (N, H, 7) in physical units."""
-        share = (self.statistics.action(actions).clamp(-_REACH, _REACH) + _REACH) / (2 * _REACH)
-        return (share * BINS).long().clamp_(0, BINS - 1).flatten(1)
+        share = (self.statistics.action(actions) - self.low) / (self.high - self.low)
+        return (share * BINS).floor().clamp(0, BINS - 1).long().flatten(1)
 
     def actions(self, tokens: Tensor) -> Tensor:
         """Return the middles (N, H, 7) of bins (N, H * 7) in physical units."""
-        middle = ((tokens + 0.5) / BINS * 2 - 1) * _REACH
-        return self.statistics.physical(middle.unflatten(1, (-1, len(self.interface.action))))
+        share = ((tokens + 0.5) / BINS).unflatten(1, (-1, len(self.interface.action)))
+        return self.statistics.physical(self.low + share * (self.high - self.low))
 
     def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
