@@ -22,6 +22,7 @@ from worldgen.render import write_film
 from worldgen.sim import domains
 from worldgen.sim.domains import Domain
 from worldgen.sim.stage import PART, Settings, Stage
+from worldgen.sim.truth import goals_of
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.spec import goal_names
@@ -48,8 +49,8 @@ _STILL = 0.01
 """How far a target may be moved without having been touched, by what settles [m]."""
 _SHUT, _FULL = 0.3, 0.12
 """Gripper that was told to shut, and opening at which it then holds something."""
-# Where things stand in a privileged vector: see worldgen.sim.truth.Truth.vector. The first goal is looked at.
-_CENTRE, _AWAY, _TOUCH = slice(12, 15), slice(24, 27), 29
+# Where things stand in what a privileged vector says of a goal: see worldgen.sim.truth.Truth.vector
+_CENTRE, _AWAY, _DONE, _TOUCH = slice(0, 3), slice(12, 15), 16, 17
 
 
 def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], None] = print) -> Report:
@@ -186,7 +187,8 @@ def failure(course: Course, still: float = _STILL) -> str:
     if course.end == "invalid" or not course.moments or course.last is None:
         return "invalid"
     moments = [*course.moments, course.last]
-    truth = np.stack([moment.privileged for moment in moments if moment.privileged is not None])
+    told = goals_of(np.stack([moment.privileged for moment in moments if moment.privileged is not None]))
+    truth = told[:, int(np.argmin(told[-1, :, _DONE]))]  # the first goal that is open
     moved = float(np.linalg.norm(truth[:, _CENTRE] - truth[0, _CENTRE], axis=1).max())
     touched, held = truth[:, _TOUCH] > 0, truth[:, _TOUCH] >= 1
     if course.end == "fell":
@@ -194,7 +196,8 @@ def failure(course: Course, still: float = _STILL) -> str:
     if not touched.any() and moved < still:
         return "wrong object" if _grasped(moments) else "never touched"
     if held.any() and not held[-1]:
-        return "missed" if float(np.linalg.norm(truth[-1, _AWAY][:2])) < _NEAR else "dropped"
+        goes = truth[:, _AWAY].any()  # what is lifted or opened is brought nowhere
+        return "missed" if goes and float(np.linalg.norm(truth[-1, _AWAY][:2])) < _NEAR else "dropped"
     return "timed out"
 
 

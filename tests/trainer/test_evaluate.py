@@ -27,7 +27,7 @@ from worldgen.errors import LibraryError
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim.domains import Domain
 from worldgen.sim.stage import Settings, Stage
-from worldgen.sim.truth import PRIVILEGED
+from worldgen.sim.truth import PRIVILEGED, goals_of
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Start
 
@@ -88,10 +88,16 @@ def moment(
     fingers: float = 0.0,
     told: float | None = OPEN,
     gripper: float = OPEN,
+    before: bool = False,
 ) -> Moment:
-    """Return a look with the target at `centre`, the goal `away` from it [m], and a share of the fingers on the target."""
-    truth = np.zeros(PRIVILEGED, np.float32)
-    truth[12:14], truth[24:26], truth[29] = centre, away, fingers
+    """Return a look with the target at `centre`, the goal `away` from it [m], and a share of the fingers on the target.
+
+    `before`: after a first goal that was reached.
+    """
+    truth, at = np.zeros(PRIVILEGED, np.float32), 25 * before
+    truth[12 + at : 14 + at], truth[24 + at : 26 + at], truth[29 + at], truth[30 + at] = centre, away, fingers, 1
+    if before:
+        truth[28], truth[30] = 1, 1
     state = np.zeros(7, np.float32)
     state[6] = gripper
     chunk = np.zeros((0 if told is None else 4, 7), np.float32)
@@ -105,6 +111,8 @@ def course(*moments: Moment, end: Any = "timeout") -> Course:
 
 
 HELD = moment(fingers=1.0, told=SHUT, gripper=0.4)
+LIFTED = moment(away=(0, 0), fingers=1.0, told=SHUT, gripper=0.4)
+HELD_LATER = moment(fingers=1.0, told=SHUT, gripper=0.4, before=True)
 
 
 class TestOtherInstructions:
@@ -135,6 +143,8 @@ class TestFailure:
             ("missed", [moment(), HELD, moment(away=(0.03, -0.04))]),
             ("dropped", [moment(), HELD, moment(away=(0.06, 0.04))]),
             ("timed out", [moment(), HELD, moment(), HELD]),
+            ("dropped", [moment(away=(0, 0)), LIFTED, moment(away=(0, 0))]),
+            ("missed", [moment(before=True), HELD_LATER, moment(away=(0.03, -0.04), before=True)]),
         ],
     )
     def test_kinds(self, wanted: str, moments: list[Moment]) -> None:
@@ -168,7 +178,7 @@ class TestScenes:
 
     def test_the_privileged_vector_is_laid_out_as_thought(self, world: World) -> None:
         truth, goal, data = world.stage.truth, world.stage.goals[0], world.data
-        vector = truth.vector(data, 0.5)
+        vector = goals_of(truth.vector(data, 0.5)[None])[0, 0]
         centre = goal.centre(data)
         assert vector[evaluate._CENTRE] == pytest.approx(centre, abs=1e-6)
         assert vector[evaluate._AWAY] == pytest.approx(truth.destination(data, goal) - centre, abs=1e-6)
@@ -180,11 +190,11 @@ class TestScenes:
         for fingers in range(3):
             monkeypatch.setattr(type(truth), "touching_fingers", lambda *_, fingers=fingers: fingers)
             vector = truth.vector(world.data, 0.5)
-            assert vector[evaluate._TOUCH] == pytest.approx(fingers / 2)
+            assert goals_of(vector[None])[0, 0, evaluate._TOUCH] == pytest.approx(fingers / 2)
             monkeypatch.undo()
             plain = truth.vector(world.data, 0.5)
             changed = set(np.flatnonzero(vector != plain).tolist())
-            assert changed <= {10, evaluate._TOUCH}
+            assert changed <= {10, 12 + evaluate._TOUCH}
 
     def test_the_gripper_is_where_it_is_thought_in_the_state(self, world: World) -> None:
         opened = world.observe().state[6]

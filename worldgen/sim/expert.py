@@ -20,6 +20,7 @@ from .handles import Handles
 from .motions import AT, LOOSE, SHUT, Motions, Way
 from .places import Places
 from .pushes import Pushes
+from .truth import in_turn
 from .world import World
 
 _SQUEEZE = 2
@@ -189,14 +190,12 @@ class Expert:
         return (self._push(goal) if isinstance(goal.goal, NearGoal) else None) or [self._motions.away()]
 
     def _open_goal(self) -> GoalCheck | None:
-        """Return the first goal to see to: one whose support is still to be moved itself comes later."""
-        waiting = [goal for goal in self.stage.goals if not self.stage.truth.progress(self._data, goal).done]
-        movers = {goal.goal.target for goal in waiting}
-        ready = [goal for goal in waiting if not movers & set(goal_names(goal.goal)[1:])]
-        held = [
-            goal for goal in waiting if self._target.gripper < 0.5 and self.stage.truth.holds(self._data, goal.target)
-        ]
-        return next(iter([*held, *ready, *waiting]), None)
+        """Return the goal to see to; see `in_turn`."""
+        goals, truth, shut = self.stage.goals, self.stage.truth, self._target.gripper < 0.5
+        done = [truth.progress(self._data, goal).done for goal in goals]
+        held = [shut and truth.holds(self._data, goal.target) for goal in goals]
+        found = in_turn([goal_names(goal.goal) for goal in goals], done, held)
+        return None if found is None else goals[found]
 
     def _holds(self, goal: GoalCheck) -> bool:
         """Return whether the fingers were told to shut and all touch a goal's target."""

@@ -5,6 +5,8 @@ Frame: the robot's base frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ GOALS = 4
 """Goals that a privileged vector has room for; as many as a task may have."""
 _ARM = 12
 _GOAL = 25
+_DONE, _TOUCH, _KIND = 16, 17, 18
 SIGHT = 6 + CAMERA
 """Numbers at the end of a privileged vector that sight is taught from."""
 PRIVILEGED = _ARM + GOALS * _GOAL + SIGHT
@@ -50,7 +53,7 @@ class Truth:
     ) -> None:
         self.model, self.recipe, self.arm, self.goals = model, recipe, at, goals
         self._camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
-        self._named = goal_names(spec.task.goals[0])[:2]
+        self._named = [goal_names(goal) for goal in spec.task.goals]
         self._things = {item.name: (model.body(item.name).id, item.size[2] / 2) for item in spec.objects}
         opening = {model.body_rootid[model.jnt_bodyid[joint]] for joint in range(model.njnt) if not _free(model, joint)}
         sites = {name: mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, f"{name}/handle") for name in self._things}
@@ -150,7 +153,7 @@ class Truth:
             Tool position (3) [m], approach and closing axes (6), gripper (1), whether it holds any target (1), `elapsed`; then for each of
             `GOALS` goals, zeros where there is none: target's centre (3) [m], from tool to its handling point (3), its x and z axes
             (6), from its centre to the destination (3), progress, done, fingers touching, and its kind (7, one-hot); last, `SIGHT`
-            numbers: `middle` of the two things that the first goal names (6), zeros where it names one, and where the first view
+            numbers: `middle` of the two things that the goal to see to names (6), zeros where it names one, and where the first view
             is seen from (CAMERA), zeros where there is none.
         """
         found = np.zeros(PRIVILEGED, np.float32)
@@ -165,13 +168,37 @@ class Truth:
             row[6:9], row[9:12] = axes[:, 0], axes[:, 2]
             row[12:15] = self.destination(data, goal) - centre
             row[15:18] = progress.value, progress.done, fingers / self._fingers
-            row[18 + _KINDS.index(goal.goal.kind)] = 1
+            row[_KIND + _KINDS.index(goal.goal.kind)] = 1
             found[10] = max(found[10], fingers == self._fingers)
-        for index, name in enumerate(self._named):
+        rows = goals_of(found[None])[0]
+        current = in_turn(self._named, rows[:, _DONE] > 0, rows[:, _TOUCH] >= 1)
+        for index, name in enumerate(self._named[current or 0][:2]):
             found[-SIGHT + 3 * index : -SIGHT + 3 * index + 3] = self.middle(data, name)
         if self._camera >= 0:
             found[-CAMERA:] = pose(self.model, data, self._camera)
         return found
+
+
+def goals_of(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return what privileged vectors (T, PRIVILEGED) say of each goal of their scene, (T, G, 25)."""
+    rows = vectors[:, _ARM:-SIGHT].reshape(len(vectors), GOALS, _GOAL)
+    return rows[:, rows[0, :, _KIND:].any(axis=1)]
+
+
+def in_turn(names: Sequence[Sequence[str]], done: Sequence[bool], held: Sequence[bool]) -> int | None:
+    """Return the number of the goal to see to; None where all are done.
+
+    One whose target is in the hand, else the first whose support is not still to be moved itself, else the first that is open.
+
+    Args:
+        names: What each goal names, its target first.
+        done: Which goals hold.
+        held: Whose targets are held.
+    """
+    waiting = [number for number in range(len(names)) if not done[number]]
+    movers = {names[number][0] for number in waiting}
+    ready = [number for number in waiting if not movers & set(names[number][1:])]
+    return next(iter([*(number for number in waiting if held[number]), *ready, *waiting]), None)
 
 
 def _free(model: mujoco.MjModel, joint: int) -> bool:

@@ -21,7 +21,7 @@ from worldgen.sim.domains import Domain
 from worldgen.sim.optics import pose
 from worldgen.sim.rewards import Sparse, Staged
 from worldgen.sim.stage import Settings, Stage, View
-from worldgen.sim.truth import GOALS, PRIVILEGED, SIGHT
+from worldgen.sim.truth import GOALS, PRIVILEGED, SIGHT, in_turn
 from worldgen.sim.world import MAX_SEED, Observation, Transition, World, WorldState
 from worldgen.spec import Range, goal_names
 
@@ -540,6 +540,24 @@ class TestObservation:
             camera = made.stage.model.camera("policy").id
             assert vector[-10:] == pytest.approx(pose(made.stage.model, made.data, camera), abs=1e-6)
             made.step(chunk(index))
+
+    @pytest.mark.parametrize(
+        ("done", "held", "wanted"),
+        [
+            ((0, 0, 0), (0, 0, 0), 1),  # the tray is still to be moved itself
+            ((0, 1, 0), (0, 0, 0), 0),
+            ((1, 1, 0), (0, 0, 0), 2),
+            ((0, 0, 0), (0, 0, 1), 2),
+            ((1, 0, 0), (1, 0, 0), 1),
+            ((1, 1, 1), (1, 0, 0), None),
+        ],
+    )
+    def test_goals_are_seen_to_in_turn(
+        self, done: tuple[bool, ...], held: tuple[bool, ...], wanted: int | None
+    ) -> None:
+        assert in_turn((("mug", "tray"), ("tray", "mat"), ("can", "mat")), done, held) == wanted
+        if not any(held):
+            assert in_turn((("mug", "tray"), ("tray", "mug")), (False, False), (False, False)) == 0, "a circle"
 
     def test_no_such_camera(self, stage_of: Callable[[str, Settings], Stage], scenes: dict[str, Scene]) -> None:
         made = World(Stage(scenes["stack"], Settings(NONE, views=(View("ceiling"),)), trusted=True))
