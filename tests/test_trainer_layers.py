@@ -15,6 +15,7 @@ import trainer
 ROOT = Path(trainer.__file__).parent
 LAYERS: tuple[str, ...] = (
     "errors",
+    "limits",
     "records config",
     "metrics lerobot checkpoint play pictures sentences sets advantages losses",
     "robomimic",
@@ -50,6 +51,7 @@ WITH_TORCH = {
 """May import torch, beside all of `policies`."""
 LIGHT = (
     "cli",
+    "limits",
     "config",
     "records",
     "metrics",

@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 import tyro
 
+from .limits import Amount, Count, Natural, Positive, Share, Within
+
 
 @dataclass(frozen=True)
 class Ode:
     """Follow the learned velocity from random noise: how a flow policy is evaluated."""
 
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps."""
 
 
@@ -21,7 +23,7 @@ class Ode:
 class Zero:
     """Follow the learned velocity from zero noise: one fixed answer to each observation."""
 
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps."""
 
 
@@ -29,9 +31,9 @@ class Zero:
 class Sde:
     """Add noise on the way that leaves the distribution as it is when steps are many (Flow-SDE)."""
 
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps."""
-    level: float = 0.5
+    level: Positive = 0.5
     """Strength of the noise."""
     every: bool = False
     """Noise at all steps; else at one, drawn at random."""
@@ -41,11 +43,11 @@ class Sde:
 class Learned:
     """Add noise at every step whose strength a small network chooses within bounds (Flow-Noise)."""
 
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps."""
-    low: float = 0.08
+    low: Positive = 0.08
     """Least standard deviation, of a normalised action."""
-    high: float = 0.14
+    high: Positive = 0.14
     """Greatest standard deviation."""
 
 
@@ -61,19 +63,19 @@ Sampler = (
 class TrunkSettings:
     """Sizes of what sees and reads."""
 
-    channels: int = 64
+    channels: Count = 64
     """Of the picture's features; a multiple of 8."""
-    blocks: int = 4
+    blocks: Count = 4
     """Convolutions at the grid's resolution."""
-    width: int = 128
+    width: Count = 128
     """Of every token; a multiple of heads."""
-    slots: int = 10
+    slots: Count = 10
     """Queries that look at each picture; ten are taught what to look at, more are free."""
-    layers: int = 2
+    layers: Natural = 2
     """Of the transformer over the tokens."""
-    text_layers: int = 1
+    text_layers: Natural = 1
     """Of the one over the words."""
-    heads: int = 4
+    heads: Count = 4
     """Of every attention."""
 
 
@@ -85,31 +87,31 @@ class Pretrain:
     """Folder of the run; run again to go on."""
     base: str = ""
     """What to start from: nothing, `shipped`, or the policy folder of an earlier run, such as runs/base/policy."""
-    pictures: int = 100_000
+    pictures: Count = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
-    steps: int = 8_000
+    steps: Count = 8_000
     """Optimiser steps."""
-    batch: int = 48
+    batch: Count = 48
     """Pictures an optimiser step."""
-    asked: int = 4
+    asked: Count = 4
     """Sentences about each of them, new ones each time."""
-    lr: float = 1e-3
+    lr: Amount = 1e-3
     """Peak learning rate; it rises over the first 3 % of the steps and falls along a cosine."""
-    weight_decay: float = 0.01
+    weight_decay: Amount = 0.01
     """Of AdamW."""
-    size: int = 96
+    size: Count = 96
     """Width and height of a picture [px]."""
     cameras: tuple[str, ...] = ("policy",)
     """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
     domain: str = "full"
     """What is drawn anew in each picture."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 10**8)] = 0
     """Fixes the first weights, what is drawn, and the order of learning."""
-    workers: int = 2
+    workers: Count = 2
     """Processes that draw."""
-    threads: int = 2
+    threads: Count = 2
     """Threads that learn."""
-    report: int = 1_500
+    report: Count = 1_500
     """Pictures of each of the other splits that the figures are measured on."""
     trunk: TrunkSettings = TrunkSettings()
     """Sizes of what sees and reads."""
@@ -121,23 +123,23 @@ class Demos:
 
     out: Path = Path("data")
     """Folder of the dataset; an unfinished one is finished, and where more episodes are wanted than it has, they are added."""
-    episodes: int = 200
+    episodes: Annotated[int, Within(1, 75_000)] = 200
     """Successful demonstrations wanted."""
     split: str = "train"
     """Split of the library."""
     domain: str = "paper"
     """What is drawn anew at each start."""
-    size: int = 96
+    size: Count = 96
     """Width and height of a picture [px]."""
     cameras: tuple[str, ...] = ("policy",)
     """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
-    disturb: float = 0.12
+    disturb: Annotated[float, Within(0, 0.9)] = 0.12
     """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
-    slots: int = 16
+    slots: Count = 16
     """Episodes at once."""
-    workers: int = 2
+    workers: Count = 2
     """Processes."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 9)] = 0
     """0 to 9. Fixes each start and what is pushed."""
 
 
@@ -151,40 +153,40 @@ class Sft:
     """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
-    horizon: int | None = None
+    horizon: Annotated[int, Within(1, 64)] | None = None
     """Actions that are predicted at each look, of which the first four are executed; default 4, or what the policy has that goes on."""
-    layers: int | None = None
+    layers: Annotated[int, Within(1, 64)] | None = None
     """Of the transformer that decides; default 3, or what that policy has."""
-    warm: int = 3_000
+    warm: Natural = 3_000
     """Optimiser steps before those: what decides learns alone, from what the base sees in each frame, which is computed once. Many times
     cheaper than with the base in motion; not done where there is no base."""
-    warm_lr: float = 1e-3
+    warm_lr: Amount = 1e-3
     """Peak learning rate of these."""
-    steps: int = 2_000
+    steps: Natural = 2_000
     """Optimiser steps of the whole."""
-    batch: int = 64
+    batch: Count = 64
     """Decisions an optimiser step; twice as many while warming up."""
-    lr: float = 5e-4
+    lr: Amount = 5e-4
     """Peak learning rate of what decides."""
-    trunk_lr: float = 2e-4
+    trunk_lr: Amount = 2e-4
     """Peak learning rate of what sees and reads."""
-    weight_decay: float = 0.01
+    weight_decay: Amount = 0.01
     """Of AdamW."""
-    ema: float = 0.999
+    ema: Annotated[float, Within(0, 0.9999999)] = 0.999
     """Decay of the running mean of the weights, which is what is saved."""
-    sight: float = 0.3
+    sight: Amount = 0.3
     """Weight of the loss of sight, on data of a simulator, which says what is to be seen; 0 for none."""
-    shift: int = 4
+    shift: Annotated[int, Within(0, 16)] = 4
     """Largest shift of a picture [px]."""
-    colour: float = 0.2
+    colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
     shuffle_instructions: bool = False
     """Control: give each episode the sentence of another one."""
-    limit: int | None = None
+    limit: Count | None = None
     """Only the first so many episodes."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 10**8)] = 0
     """Fixes the first weights and the order of learning."""
-    threads: int = 2
+    threads: Count = 2
     """Threads that learn."""
     trunk: TrunkSettings = TrunkSettings()
     """Sizes of what sees and reads, where there is no base; a base has its own."""
@@ -196,21 +198,21 @@ class Ppo:
 
     reward: Literal["staged", "sparse"] = "staged"
     """What is paid: success alone, or also the way there."""
-    discount: float = 0.9925
+    discount: Annotated[float, Within(1e-6, 1)] = 0.9925
     """What a reward is worth one action later."""
-    trace: float = 0.95
+    trace: Share = 0.95
     """λ of the generalised advantage, of one decision."""
-    low: float = 0.2
+    low: Annotated[float, Within(1e-6, 0.999999)] = 0.2
     """How far a ratio may fall below 1 before it counts no more."""
-    high: float = 0.2
+    high: Positive = 0.2
     """How far it may rise above 1."""
     critic: Literal["privileged", "shared"] = "privileged"
     """What it judges by: what only a simulator knows, or what the policy makes of what it sees and reads."""
-    critic_lr: float = 1e-3
+    critic_lr: Amount = 1e-3
     """Its learning rate."""
-    critic_passes: int = 5
+    critic_passes: Count = 5
     """Passes over the decisions of an iteration that it learns in."""
-    warm: int = 2
+    warm: Natural = 2
     """Iterations at the start in which it learns alone."""
 
 
@@ -218,15 +220,15 @@ class Ppo:
 class Grpo:
     """Group-relative policy optimisation: an episode's success is compared with that of others from the same start."""
 
-    group: int = 8
+    group: Annotated[int, Within(2)] = 8
     """Episodes of each start."""
-    low: float = 0.2
+    low: Annotated[float, Within(1e-6, 0.999999)] = 0.2
     """How far a ratio may fall below 1 before it counts no more."""
-    high: float = 0.28
+    high: Positive = 0.28
     """How far it may rise above 1."""
     spread: bool = True
     """Divide by the spread of a group's successes."""
-    tries: int = 3
+    tries: Count = 3
     """Where all episodes of a group end alike, other starts are played, up to so many times as many as are wanted."""
 
 
@@ -242,13 +244,13 @@ class Anchored:
 
     data: str = ""
     """Folder of a LeRobot dataset, or a robomimic file; empty for none."""
-    weight: float = 0.05
+    weight: Amount = 0.05
     """β: what imitating them counts."""
-    batch: int = 64
+    batch: Count = 64
     """Frames an optimiser step."""
-    shift: int = 4
+    shift: Annotated[int, Within(0, 16)] = 4
     """Largest shift of a picture [px]."""
-    colour: float = 0.2
+    colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
 
 
@@ -262,54 +264,54 @@ class Rl:
     """Run or policy folder to start from."""
     algorithm: Annotated[Algorithm, tyro.conf.arg(name="")] = Ppo()
     """How what was done is judged."""
-    iterations: int = 100
+    iterations: Count = 100
     """Times of playing and learning."""
-    episodes: int = 96
+    episodes: Count = 96
     """Episodes of an iteration."""
     domain: str = "paper"
     """What is drawn anew at each start."""
-    noise: float = 0.1
+    noise: Annotated[float, Within(1e-3, 1)] = 0.1
     """Standard deviation of a flow policy's denoising step while playing, of a normalised action."""
     exploration: Literal["fixed", "learned", "sde"] = "fixed"
     """Whether that is the same at all steps (fixed), a small network chooses it from four fifths to seven fifths of it (learned: Flow-Noise), or
     one step drawn at random is noisy, the first as much as that and the others less (sde: Flow-SDE)."""
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps of a flow policy."""
-    lr: float = 1e-5
+    lr: Amount = 1e-5
     """Learning rate of the policy; it becomes larger or smaller as an iteration goes less than half as far as `kl`, or twice."""
-    batch: int = 512
+    batch: Count = 512
     """Most decisions an optimiser step."""
-    epochs: int = 2
+    epochs: Count = 2
     """Passes over the decisions of an iteration."""
-    kl: float = 0.05
+    kl: Positive = 0.05
     """Divergence from the policy that played at which an iteration stops learning."""
-    sight: float = 1.0
+    sight: Amount = 1.0
     """Weight of the loss of sight; 0 for none."""
     anchor: Anchored = Anchored()
     """Demonstrations that are imitated besides, so that they are not forgotten."""
-    scenes: int | None = None
+    scenes: Count | None = None
     """Only so many scenes of split train, drawn by the seed."""
     draw: Literal["uniform", "uncertain"] = "uniform"
     """Play all scenes alike, or those oftener that are solved about half of the time."""
     preflight: bool = True
     """Look before learning: success with and without noise, time and memory; noise that breaks the policy is made less."""
-    every: int = 10
+    every: Natural = 10
     """Iterations between two evaluations on scenes that nothing is trained on; 0 for none."""
-    trials: int = 100
+    trials: Count = 100
     """Episodes of each of them."""
-    films: int = 2
+    films: Natural = 2
     """Failures, and as many successes, of each of them that are filmed."""
-    guard: float = 0.2
+    guard: Share = 0.2
     """Stop when they succeed so much less often than at their best; 0 for never."""
     tensorboard: bool = False
     """Also log for TensorBoard, to OUT/tensorboard."""
-    slots: int = 48
+    slots: Count = 48
     """Episodes at once."""
-    workers: int = 2
+    workers: Count = 2
     """Processes."""
-    threads: int = 2
+    threads: Count = 2
     """Threads that learn."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 99)] = 0
     """0 to 99. Fixes starts, noise and order."""
 
 
@@ -322,7 +324,7 @@ class Evaluate:
     set: str = ""
     """Named test set in place of split and domain: objects, containers, categories, instructions, backgrounds, textures, light, camera,
     positions, arm, moved, distractors."""
-    episodes: int = 200
+    episodes: Annotated[int, Within(1, 10**6)] = 200
     """Starts that are played: the scenes in turn, each with another seed."""
     out: Path | None = None
     """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with domain and purpose where they are not the usual ones."""
@@ -330,19 +332,19 @@ class Evaluate:
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"
     """Seeds for reports are never used to choose between policies."""
-    steps: int = 4
+    steps: Count = 4
     """Denoising steps of a flow policy."""
     shuffle_instructions: bool = False
     """Control: give each episode the sentence of another scene."""
     zero: bool = True
     """Start denoising from zero noise: one fixed answer to each observation."""
-    films: int = 6
+    films: Natural = 6
     """Failures, and as many successes, that are filmed again."""
-    slots: int = 32
+    slots: Count = 32
     """Episodes at once."""
-    workers: int = 2
+    workers: Count = 2
     """Processes."""
-    threads: int = 1
+    threads: Count = 1
     """Threads that decide."""
     versus: Path | None = None
     """Report of another run on the same starts, to compare with."""

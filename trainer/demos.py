@@ -21,6 +21,7 @@ from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 
 from .config import Demos
 from .errors import RunError
+from .limits import require
 from .play import Course, play
 from .recorder import Writer
 from .records import Demonstration, Interface, require_size
@@ -29,7 +30,7 @@ _LONGEST = 3
 """Most steps of a disturbance."""
 _MEAN = (1 + _LONGEST) / 2
 _ROOM = 100_000
-"""Seeds of one root seed."""
+"""Seeds of one root seed; ten of those come before what evaluation has."""
 _PER_FILE = 50
 """Episodes a file of the dataset: what a kill costs at most."""
 _PUSH = np.array([0.03, 0.03, 0.025, 0.08, 0.08, 0.15, 0.0])
@@ -45,8 +46,7 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
         RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings.
         DatasetError: When the folder holds another dataset.
     """
-    if not 0 <= config.disturb < 1:
-        raise RunError(f"disturb {config.disturb} is outside [0, 1).")
+    require(config)
     require_size(config.size)
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size, config.cameras)
@@ -139,10 +139,7 @@ def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
 
 
 def _seed(config: Demos, index: int) -> int:
-    seed = config.seed * _ROOM + index
-    if not 0 <= seed < SEEDS:
-        raise RunError(f"seed {config.seed} is outside [0, {SEEDS // _ROOM - 1}]: others are kept for evaluation.")
-    return seed
+    return config.seed * _ROOM + index
 
 
 def _starts(names: Sequence[str], config: Demos, first: int) -> list[Start]:

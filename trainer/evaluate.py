@@ -33,6 +33,7 @@ from .config import Evaluate, Ode, Sampler, Zero
 from .dataset import require_fits
 from .demos import SEEDS, interface_of
 from .errors import RunError
+from .limits import require
 from .play import Course, Moment, play
 from .policies.base import Policy
 from .policies.store import load_acting
@@ -67,9 +68,8 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         CheckpointError: When the policy cannot be read.
         DatasetError: When the policy is made for another arm or camera.
     """
+    require(config)
     torch.set_num_threads(config.threads)
-    if config.steps < 1:
-        raise RunError(f"steps {config.steps} must be at least 1.")
     versus = Report.load(config.versus) if config.versus else None
     policy = load_acting(run)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
@@ -116,8 +116,6 @@ def domain_of(config: Evaluate) -> Domain:
 def starts_of(scenes: Sequence[Scene], config: Evaluate) -> list[Start]:
     """Return the starts of an evaluation: the scenes in turn, each time with the next seed of its purpose."""
     first = FIRST[config.purpose]
-    if not 0 < config.episodes <= SEEDS:
-        raise RunError(f"episodes {config.episodes} is outside [1, {SEEDS}].")
     return [Start(scenes[index % len(scenes)].name, first + index) for index in range(config.episodes)]
 
 

@@ -39,49 +39,6 @@ _HOPELESS = 0.05
 """Success that nothing can be learned from, where it is surely lower."""
 
 
-def require(config: Rl) -> None:
-    """Check settings.
-
-    Raises:
-        RunError: When they make no sense.
-    """
-    whole = ("iterations", "episodes", "steps", "batch", "epochs", "trials", "slots", "workers", "threads")
-    wrong = [f"{name} {getattr(config, name)} must be at least 1" for name in whole if getattr(config, name) < 1]
-    if not 1e-3 <= config.noise <= 1:
-        wrong.append(f"noise {config.noise} must be from 0.001 to 1")
-    if not 0 <= config.seed < 100:
-        wrong.append(f"seed {config.seed} must be from 0 to 99")
-    if config.scenes is not None and config.scenes < 1:
-        wrong.append(f"scenes {config.scenes} must be at least 1")
-    if config.every < 0:
-        wrong.append(f"every {config.every} must be at least 0")
-    if config.anchor.batch < 1 or config.anchor.weight < 0:
-        wrong.append(
-            f"anchor.batch {config.anchor.batch} must be at least 1, anchor.weight {config.anchor.weight} at least 0"
-        )
-    if config.kl <= 0:
-        wrong.append(f"kl {config.kl} must be above 0")
-    if not 0 <= config.guard <= 1:
-        wrong.append(f"guard {config.guard} must be from 0 to 1")
-    algorithm = config.algorithm
-    if not 0 < algorithm.low < 1 or algorithm.high <= 0:
-        wrong.append(f"low {algorithm.low} must be between 0 and 1, high {algorithm.high} above 0")
-    if isinstance(algorithm, Grpo):
-        if not 2 <= algorithm.group <= config.episodes or config.episodes % algorithm.group:
-            wrong.append(
-                f"group {algorithm.group} must be at least 2, and the {config.episodes} episodes of an iteration a multiple of it"
-            )
-        if algorithm.tries < 1:
-            wrong.append(f"tries {algorithm.tries} must be at least 1")
-    else:
-        if not (0 < algorithm.discount <= 1 and 0 <= algorithm.trace <= 1):
-            wrong.append(f"discount {algorithm.discount} and trace {algorithm.trace} must be from 0 to 1")
-        if algorithm.critic_passes < 1:
-            wrong.append(f"critic-passes {algorithm.critic_passes} must be at least 1")
-    if wrong:
-        raise RunError(f"{'; '.join(wrong)}.")
-
-
 @dataclass(frozen=True)
 class Preflight:
     """What was found."""

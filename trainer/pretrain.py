@@ -21,6 +21,7 @@ from .config import Pretrain
 from .demos import interface_of
 from .errors import RunError
 from .fit import Plan, claim, fit
+from .limits import require
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.store import load_policy, new_policy, policy_folder, save_policy
@@ -75,11 +76,9 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     Raises:
         RunError: When a library lacks a split, or the folder is another run's.
     """
-    torch.set_num_threads(config.threads)
+    require(config)
     require_size(config.size)
-    for name in ("pictures", "asked", "report", "steps", "batch"):
-        if getattr(config, name) < 1:
-            raise RunError(f"{name} {getattr(config, name)} must be at least 1.")
+    torch.set_num_threads(config.threads)
     scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
     if len(robots) > 1:

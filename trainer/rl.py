@@ -37,11 +37,12 @@ from .episodes import Scenes, generator, groups, played, scores
 from .errors import RunError
 from .fit import claim, descend, follow
 from .keeper import Keeper
+from .limits import require
 from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log
 from .policies.critic import Critic
 from .policies.store import load_acting, save_policy
-from .preflight import preflight, require
+from .preflight import preflight
 from .rollout import Rollout
 from .sets import scenes_of
 from .sight import Labels, sight_loss
@@ -69,8 +70,11 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
         CheckpointError: When what to start from cannot be read.
         DatasetError: When that is made for another arm or camera.
     """
-    torch.set_num_threads(config.threads)
     require(config)
+    algorithm = config.algorithm
+    if isinstance(algorithm, Grpo) and config.episodes % algorithm.group:
+        raise RunError(f"episodes {config.episodes} must be a multiple of group {algorithm.group}.")
+    torch.set_num_threads(config.threads)
     policy = load_acting(config.init)
     chosen, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
     require_fits(interface_of(chosen, library, "train", face.size, face.cameras), face, library)

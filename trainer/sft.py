@@ -20,6 +20,7 @@ from .config import Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
 from .fit import Plan, claim, fit
+from .limits import require
 from .policies.base import Batch, Inputs, Sighted
 from .policies.store import load_policy, new_policy, policy_folder, save_policy
 from .records import require_size
@@ -38,7 +39,7 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
         RunError: When the folder holds another run.
         CheckpointError: When what to start from cannot be read.
     """
-    _require(config)
+    require(config)
     torch.set_num_threads(config.threads)
     base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
@@ -58,26 +59,6 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     }
     save_policy(policy, config.out / "policy", facts)
     return policy.eval()
-
-
-def _require(config: Sft) -> None:
-    """Raises RunError when settings make no sense."""
-    least = {"warm": 0, "steps": 0, "batch": 1, "shift": 0, "threads": 1, "seed": 0}
-    wrong = [
-        f"{name} {value} must be at least {low}"
-        for name, low in least.items()
-        if (value := getattr(config, name)) < low
-    ]
-    rates = ("warm_lr", "lr", "trunk_lr", "weight_decay", "sight")
-    wrong += [f"{name} {value} must be at least 0" for name in rates if not (value := getattr(config, name)) >= 0]
-    shares = ("ema", "colour")
-    wrong += [
-        f"{name} {value} must be from 0 to below 1" for name in shares if not 0 <= (value := getattr(config, name)) < 1
-    ]
-    if config.limit is not None and config.limit < 1:
-        wrong.append(f"limit {config.limit} must be at least 1")
-    if wrong:
-        raise RunError(f"{'; '.join(wrong)}.")
 
 
 def _weights(base: Sighted | None) -> str:

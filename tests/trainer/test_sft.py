@@ -195,7 +195,7 @@ def test_a_dataset_that_grew_is_another_one(tmp_path: Path, base: Path) -> None:
     [
         ({"shift": -1}, "shift -1 must be at least 0"),
         ({"batch": 0, "lr": -1.0}, "batch 0 must be at least 1; lr -1.0 must be at least 0"),
-        ({"ema": 1.0}, "ema 1.0 must be from 0 to below 1"),
+        ({"ema": 1.0}, "ema 1.0 must be from 0 to 1"),
         ({"limit": 0}, "limit 0 must be at least 1"),
         ({"lr": float("nan")}, "lr nan"),
     ],
