@@ -35,8 +35,11 @@ def write(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]
         files: Other files' names → texts.
 
     Raises:
-        CheckpointError: When it cannot be written.
+        CheckpointError: When it cannot be written, or a weight is no finite number.
     """
+    odd = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if odd:
+        raise CheckpointError(f"'{folder}' is not written: {len(odd)} tensors, such as {odd[0]}, hold NaN or infinity.")
     blob = save({name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()})
     bodies = {WEIGHTS: blob, **{name: body.encode() for name, body in files.items()}}
     digests = {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}
@@ -60,6 +63,10 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         if folder.exists():
+            if any(folder.iterdir()) and not (folder / CONFIG).exists():
+                raise CheckpointError(
+                    f"'{folder}' holds something else than a policy, and is left as it is. Use another --out."
+                )
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         new.rename(folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,17 @@ from . import checkpoint
 from .errors import RunError
 from .metrics import Log
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _SAVE = 500
 """Steps between two saved states."""
 _TELL = 100
 """Steps between two lines."""
+_PATIENCE = 50
+"""Steps without a finite gradient, one after another, at which a training is given up."""
 _CLIP = 1.0
 """Largest norm of a gradient."""
 
@@ -60,6 +69,9 @@ def fit(
         plan: How.
         out: Folder of the run: holds `metrics.jsonl` and the state to go on from.
         tell: Takes lines about the progress.
+
+    Raises:
+        RunError: When the gradients stay infinite or no numbers.
     """
     optimiser = torch.optim.AdamW(
         [{"params": group} for group in groups], plan.peaks[0], weight_decay=plan.weight_decay
@@ -71,6 +83,7 @@ def fit(
         first, ema = int(numbers["step"]), kept["ema"]
         tell(f"going on from step {first}")
     net.train()
+    skipped = lost = 0
     begun = time.monotonic()
     with Log(out / "metrics.jsonl", last=first) as log:
         for step in range(first, plan.steps):
@@ -78,9 +91,18 @@ def fit(
                 group["lr"] = peak * cosine(step, plan.steps)
             value, parts = loss(step)
             norm = descend(value, optimiser, net)
+            finite = bool(torch.isfinite(norm))
+            skipped, lost = skipped + (not finite), 0 if finite else lost + 1
+            if lost >= min(_PATIENCE, plan.steps):
+                raise RunError(
+                    f"The last {lost} steps had no finite gradient (loss {float(value.detach()):.3g}). Use a smaller learning rate, and look "
+                    f"for values in the data that are far off. '{out}' holds what was before."
+                )
             follow(ema, net, min(plan.ema, (1 + step) / (10 + step)))
             if step % _TELL == _TELL - 1 or step + 1 == plan.steps:
                 shown = {"loss": float(value.detach()), **parts, "gradient": float(norm)}
+                if skipped:
+                    shown["skipped"] = skipped
                 log.append({"step": step + 1, **shown})
                 words = ", ".join(f"{name} {number:.3g}" for name, number in shown.items())
                 left = (time.monotonic() - begun) / (step + 1 - first) * (plan.steps - step - 1)
@@ -116,28 +138,58 @@ def follow(ema: dict[str, Tensor], net: nn.Module, decay: float) -> None:
                 ema[name].copy_(value)
 
 
-def claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make a run's folder and note its settings there, or check that they are those it was begun with.
+@contextlib.contextmanager
+def claim(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a run's folder, made and noted in it with which settings, or check that they are those it was begun with.
 
     Raises:
-        RunError: When the folder holds a run of other settings, or its note cannot be read.
+        RunError: When the folder cannot be made, holds something else or a run of other settings, its note cannot be read, or another
+            process is at work there.
     """
     note, made = out / "run.json", json.loads(json.dumps(dict(settings), default=str))
-    begun = note.exists() and any(path != note for path in out.iterdir())
-    if begun:  # where nothing was done yet, it may begin otherwise
-        try:
-            old = dict(json.loads(note.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"'{note}' cannot be read: {error}. Use another --out or delete '{out}'.") from error
-        changed = [
-            f"{name} {made.get(name)!r} instead of {old.get(name)!r}"
-            for name in made
-            if made.get(name) != old.get(name)
-        ]
-        if changed:
-            raise RunError(
-                f"'{out}' is a run with other settings: {'; '.join(changed)}. Use another --out or delete it."
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_file(note, json.dumps(made, indent=1) + "\n")
+    with held(out):
+        content = [path for path in out.iterdir() if path != note]
+        if content and not note.exists():
+            raise RunError(f"'{out}' holds something else than a run, such as '{content[0].name}'. Use another --out.")
+        if content:  # where nothing was done yet, it may begin otherwise
+            _require_same(note, made)
+        else:
+            write_file(note, json.dumps(made, indent=1) + "\n")
+        yield
+
+
+def _require_same(note: Path, made: Mapping[str, Any]) -> None:
+    try:
+        old = dict(json.loads(note.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"'{note}' cannot be read: {error}. Use another --out or delete '{note.parent}'.") from error
+    changed = [f"{name} {made[name]!r} instead of {old.get(name)!r}" for name in made if made[name] != old.get(name)]
+    if changed:
+        raise RunError(
+            f"'{note.parent}' is a run with other settings: {'; '.join(changed)}. Use another --out or delete it."
+        )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes from writing to it meanwhile, where the system can (not on Windows).
+
+    Raises:
+        RunError: When it cannot be made, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY) if fcntl else -1
+    except OSError as error:
+        raise RunError(f"'{folder}' cannot be a folder to write to: {error.strerror}. Use another --out.") from error
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RunError(
+            f"Another process is at work in '{folder}'. Wait for it, stop it, or use another --out."
+        ) from error
+    finally:
+        if fcntl:
+            os.close(handle)

@@ -12,22 +12,29 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldgen.library import SceneLibrary
 from worldgen.sim.worlds import Observations, Start
 from worldgen.store import write_file
 
 from .config import Grpo, Ode, Rl, Sampler
+from .dataset import require_fits
+from .demos import interface_of
 from .episodes import Scenes, exploring
 from .errors import RunError
 from .evaluate import FIRST
+from .limits import require
 from .metrics import Share
 from .play import Course, Slotted, play
+from .policies.store import load_acting
 from .rollout import collect
+from .sets import scenes_of
 
 _STARTS = 48
 """Episodes that are played with and without noise."""
@@ -37,6 +44,34 @@ _KEEPS, _LESS, _TIMES = 0.6, 0.6, 4
 """Share of its successes that a policy must keep when noise is added, what the noise is taken times where it does not, and how often."""
 _HOPELESS = 0.05
 """Success that nothing can be learned from, where it is surely lower."""
+
+
+def admitted(library: Path, config: Rl) -> tuple[Any, list[str]]:
+    """Return the policy to start from and the names of the scenes to learn in.
+
+    Raises:
+        RunError: When settings make no sense, or the library lacks scenes.
+        CheckpointError: When the policy cannot be read.
+        DatasetError: When it is made for another arm or camera.
+    """
+    require(config)
+    if isinstance(config.algorithm, Grpo) and config.episodes % config.algorithm.group:
+        raise RunError(f"episodes {config.episodes} must be a multiple of group {config.algorithm.group}.")
+    policy = load_acting(config.init)
+    chosen, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
+    require_fits(interface_of(chosen, library, "train", face.size, face.cameras), face, library)
+    if config.scenes and config.scenes > len(chosen):
+        raise RunError(
+            f"'{library}' has {len(chosen)} scenes of split train, not {config.scenes}. Make a larger library."
+        )
+    if config.every and not scenes_of(library, "unseen"):
+        raise RunError(
+            f"'{library}' has only scenes of split train, so nothing to look at on the way. Make some with `worldgen make --splits ...`, "
+            "or say --every 0."
+        )
+    names = sorted(scene.name for scene in chosen)
+    order = np.random.default_rng([config.seed, 3]).permutation(names).tolist()
+    return policy, order[: config.scenes] if config.scenes else names
 
 
 @dataclass(frozen=True)
@@ -75,7 +110,10 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
     """
     note = config.out / "preflight.json"
     if note.exists():
-        return Preflight(**json.loads(note.read_bytes()))
+        try:
+            return Preflight(**json.loads(note.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(f"'{note}' cannot be read: {error}. Delete it, and it is made again.") from error
     order = np.random.default_rng(config.seed).permutation(scenes.names).tolist()
     starts = [Start(order[index % len(order)], _FIRST + index) for index in range(_STARTS)]
     tell(f"Before learning: {_STARTS} episodes without noise, and as many with")

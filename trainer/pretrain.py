@@ -87,17 +87,18 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         raise RunError("Pre-training needs scenes of split 'train' and of another one: `worldgen make --splits ...`.")
     unsaid = ("out", "workers", "threads", "report")
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
-    claim(config.out, facts)
-    data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
-    face = interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras)
-    net = _new(data, config, face)
-    net.load_state_dict(_train(net, data, config, tell))
-    del data
-    found = figures(net, libraries, config, tell)
-    save_policy(
-        net, config.out / "policy", {**_history(config.base, facts), **{s: asdict(f) for s, f in found.items()}}
-    )
-    return found
+    net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
+    with claim(config.out, facts):
+        data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
+        if not config.base:
+            net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
+        net.load_state_dict(_train(net, data, config, tell))
+        del data
+        found = figures(net, libraries, config, tell)
+        save_policy(
+            net, config.out / "policy", {**_history(config.base, facts), **{s: asdict(f) for s, f in found.items()}}
+        )
+        return found
 
 
 def figures(
@@ -200,7 +201,7 @@ def _history(base: str, facts: dict[str, Any]) -> dict[str, Any]:
     return {"pre-training": facts, **({"before that": earlier} if earlier else {})}
 
 
-def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
+def _new(config: Pretrain, face: Interface) -> Sighted:
     """Return the network before training: random weights, or what an earlier run learned.
 
     Raises:
@@ -214,7 +215,6 @@ def _new(data: Pictures, config: Pretrain, face: Interface) -> Sighted:
             raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
         return base.train()
     net: Sighted = new_policy("base", face, trunk=config.trunk)
-    net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
     return net
 
 

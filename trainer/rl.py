@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldgen.library import SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.rewards import Sparse, Staged
 from worldgen.sim.stage import Settings
@@ -31,20 +30,16 @@ from . import checkpoint
 from .advantages import among, gae, normalised
 from .anchor import Anchor
 from .config import Grpo, Rl
-from .dataset import require_fits
-from .demos import interface_of
 from .episodes import Scenes, generator, groups, played, scores
 from .errors import RunError
 from .fit import claim, descend, follow
 from .keeper import Keeper
-from .limits import require
 from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log
 from .policies.critic import Critic
-from .policies.store import load_acting, save_policy
-from .preflight import preflight
+from .policies.store import policy_folder, save_policy
+from .preflight import admitted, preflight
 from .rollout import Rollout
-from .sets import scenes_of
 from .sight import Labels, sight_loss
 
 _VALUE_CLIP = 0.2
@@ -70,25 +65,18 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
         CheckpointError: When what to start from cannot be read.
         DatasetError: When that is made for another arm or camera.
     """
-    require(config)
-    algorithm = config.algorithm
-    if isinstance(algorithm, Grpo) and config.episodes % algorithm.group:
-        raise RunError(f"episodes {config.episodes} must be a multiple of group {algorithm.group}.")
+    policy, names = admitted(library, config)
     torch.set_num_threads(config.threads)
-    policy = load_acting(config.init)
-    chosen, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
-    require_fits(interface_of(chosen, library, "train", face.size, face.cameras), face, library)
-    if config.scenes and config.scenes > len(chosen):
-        raise RunError(
-            f"'{library}' has {len(chosen)} scenes of split train, not {config.scenes}. Make a larger library."
-        )
-    if config.every:
-        interface_of(scenes_of(library, "unseen"), library, "unseen", face.size, face.cameras)
-    digest = file_digest(library / "library.json")
-    claim(config.out, {**_plain(config), "library": str(library), "digest": digest})
-    names = sorted(scene.name for scene in chosen)
-    if config.scenes:
-        names = np.random.default_rng([config.seed, 3]).permutation(names)[: config.scenes].tolist()
+    begun = {
+        "digest": file_digest(library / "library.json"),
+        "init": file_digest(policy_folder(str(config.init)) / checkpoint.WEIGHTS),
+    }
+    with claim(config.out, {**_plain(config), **begun}):
+        return _run(library, config, policy, names, tell)
+
+
+def _run(library: Path, config: Rl, policy: Any, names: list[str], tell: Callable[[str], None]) -> Path:
+    """Go on until the end, or until the policy falls; return the run to go on with."""
     scenes = Scenes(names, config.draw == "uncertain")
     learner = Learner(policy, config)
     first = learner.resume(config.out / checkpoint.STATE, scenes)
@@ -96,7 +84,9 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
         tell(f"going on from iteration {first}")
     sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
     reward = Sparse() if sparse else Staged()
-    settings = Settings(domains.load(config.domain), reward, face.views(), privileged=True, chunk=policy.chunk)
+    settings = Settings(
+        domains.load(config.domain), reward, policy.interface.views(), privileged=True, chunk=policy.chunk
+    )
     keeper = Keeper(library, config, first, tell)
     if keeper.done:
         return keeper.chosen
@@ -195,7 +185,7 @@ class Learner:
         """Move the weights by what an iteration's episodes tell, and return what to show of it.
 
         Raises:
-            RunError: When the densities of what was done do not repeat.
+            RunError: When the densities of what was done do not repeat, or no gradient is finite.
         """
         rng, old = generator(self.config, iteration, 2), self.look(rollout)
         off = ((old.sum(dim=(1, 2)) - rollout.acted).exp() - 1).abs()
@@ -211,6 +201,8 @@ class Learner:
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
         if not alone and judged.weight.any():
             figures |= self.improve(rollout, old, judged, rng, generator(self.config, iteration, 4))
+            if figures["skipped"] and figures["skipped"] >= figures["updates"]:
+                raise RunError("No update had a finite gradient. Use a smaller --lr, and start from a sound policy.")
             follow(self.mean, self.policy, _MEAN)
         return figures
 
@@ -320,6 +312,6 @@ def _plain(config: Rl) -> dict[str, Any]:
     made = {name: value for name, value in asdict(config).items() if name not in unsaid}
     return {
         **made,
-        "init": str(config.init),
+        "init": config.init.name,
         "algorithm": {"name": type(config.algorithm).__name__.lower(), **made["algorithm"]},
     }

@@ -44,21 +44,21 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
     policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
-    claim(config.out, {**_plain(config), "data": data.digest(), "base": _weights(base)})
-    windows = Windows.of(data, policy.horizon)
-    tell(
-        f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
-    )
-    if fresh and config.warm:
-        _warmed(policy, windows, config, tell)
-    policy.load_state_dict(_train(policy, windows, config, tell))
-    facts = {
-        "fine-tuning": {**_plain(config), "data": root.name},
-        "episodes": data.episodes,
-        "frames": len(windows.frames),
-    }
-    save_policy(policy, config.out / "policy", facts)
-    return policy.eval()
+    with claim(config.out, {**_plain(config), "data": data.digest(), "base": _weights(base)}):
+        windows = Windows.of(data, policy.horizon)
+        tell(
+            f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
+        )
+        if fresh and config.warm:
+            _warmed(policy, windows, config, tell)
+        policy.load_state_dict(_train(policy, windows, config, tell))
+        facts = {
+            "fine-tuning": {**_plain(config), "data": root.name},
+            "episodes": data.episodes,
+            "frames": len(windows.frames),
+        }
+        save_policy(policy, config.out / "policy", facts)
+        return policy.eval()
 
 
 def _weights(base: Sighted | None) -> str:
