@@ -43,7 +43,8 @@ def demos(library: Positional[Path], config: Annotated[Demos, FLAGS] = Demos()) 
     from .demos import demonstrate
 
     tried = demonstrate(library, config, _tell)
-    print(f"{config.out}: {config.episodes} demonstrations. {tried} starts were tried now.")
+    done = f"{config.episodes} demonstrations. {tried} starts were tried now" if tried else "has as many already"
+    print(f"{config.out}: {done}. Next: trainer sft {config.out}")
 
 
 def sft(data: Positional[Path], config: Annotated[Sft, FLAGS] = Sft()) -> None:

@@ -6,6 +6,7 @@ At times the arm is pushed off its way on purpose. What follows shows how to com
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from worldgen.sim import domains
 from worldgen.sim.stage import Settings
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
+from worldgen.store import file_digest
 
 from .config import Demos
 from .errors import RunError
+from .folders import held
 from .limits import require
 from .play import Course, play
 from .recorder import Writer
@@ -43,33 +46,40 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     """Write a dataset of `config.episodes` successful demonstrations, or add what is missing to one. Return how many were tried.
 
     Raises:
-        RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings.
+        RunError: When the library has no scene of the split, the expert solves too few, or the folder was begun with other settings or is in
+            another process's hands.
         DatasetError: When the folder holds another dataset.
     """
     require(config)
     require_size(config.size)
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size, config.cameras)
-    families, tried = {scene.name: scene.record.family for scene in scenes}, 0
-    with Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
-        count, first = writer.episodes, _resumed(writer, sorted(families), config)
+    families, tried, solved = {scene.name: scene.record.family for scene in scenes}, Counter[str](), Counter[str]()
+    digest = file_digest(library / "library.json")
+    with held(config.out), Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
+        count, first = writer.episodes, _resumed(writer, sorted(families), digest, config)
         starts = _starts(sorted(families), config, first) if count < config.episodes else []
-        with contextlib.closing(_shown(library, interface, families, starts, config)) as shown:
-            for demonstration in shown:
-                tried += 1
+        with contextlib.closing(_shown(library, interface, families, starts, digest, config)) as shown:
+            for start, demonstration in zip(starts, shown, strict=False):
+                tried[families[start.scene]] += 1
                 if demonstration is not None:
+                    solved[families[start.scene]] += 1
                     writer.add(demonstration)
                     count += 1
                     if count % 25 == 0:
-                        tell(f"{count} of {config.episodes} demonstrations; {tried} starts were tried now")
+                        tell(f"{count} of {config.episodes} demonstrations; {tried.total()} starts were tried now")
                 if count >= config.episodes:
                     break
         if count < config.episodes:
             raise RunError(
                 f"The expert solved too few starts: {count} of {config.episodes} demonstrations. "
-                f"Look at the library with `worldgen check {library}`."
+                f"Look at the library with `worldgen check {library}`, or finish with what there is: --episodes {count}."
             )
-    return tried
+    if tried:
+        tell(
+            f"solved: {', '.join(f'{family} {solved[family]} of {number}' for family, number in sorted(tried.items()))}"
+        )
+    return tried.total()
 
 
 def interface_of(
@@ -87,7 +97,10 @@ def interface_of(
         raise RunError(f"'{library}' has scenes of several arms: {', '.join(sorted(found))}. Take a library of one.")
     name = found.pop()
     recipe = robots.read_recipe(library / "robots" / name / "robot.json", name)
-    return Interface(robot=name, rate_hz=recipe.control.rate_hz, cameras=cameras, size=size)
+    try:
+        return Interface(robot=name, rate_hz=recipe.control.rate_hz, cameras=cameras, size=size)
+    except ValueError as error:
+        raise RunError(f"{error}.") from error
 
 
 def in_order(courses: Iterator[Course]) -> Iterator[Course]:
@@ -102,7 +115,7 @@ def in_order(courses: Iterator[Course]) -> Iterator[Course]:
 
 
 def _shown(
-    library: Path, interface: Interface, families: dict[str, str], starts: Sequence[Start], config: Demos
+    library: Path, interface: Interface, families: dict[str, str], starts: Sequence[Start], digest: str, config: Demos
 ) -> Generator[Demonstration | None, None, None]:
     """Yield for each start what the expert showed; None where it failed."""
     if not starts:
@@ -112,10 +125,10 @@ def _shown(
         pushes = _Pushes(worlds, config.disturb)
         for course in in_order(play(pushes, worlds, starts)):
             won = course.end == "success"
-            yield _demonstration(course, pushes, families[course.start.scene], config) if won else None
+            yield _demonstration(course, pushes, families[course.start.scene], digest, config) if won else None
 
 
-def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
+def _resumed(writer: Writer, names: Sequence[str], digest: str, config: Demos) -> int:
     """Return the number of the first start that was not played yet.
 
     Raises:
@@ -124,11 +137,8 @@ def _resumed(writer: Writer, names: Sequence[str], config: Demos) -> int:
     if not writer.episodes:
         return 0
     last, index = writer.last, int(writer.last["seed"]) - _seed(config, 0)
-    mine = 0 <= index < _ROOM and (last["scene"], last["domain"], last.get("disturb")) == (
-        names[index % len(names)],
-        config.domain,
-        config.disturb,
-    )
+    before = (last["scene"], last["domain"], last.get("disturb"), last.get("library", digest))
+    mine = 0 <= index < _ROOM and before == (names[index % len(names)], config.domain, config.disturb, digest)
     if not mine:
         raise RunError(
             f"'{config.out}' was begun with another library, split, domain, seed or disturb: its last episode is of scene "
@@ -174,7 +184,7 @@ class _Pushes:
         return advice
 
 
-def _demonstration(course: Course, pushes: _Pushes, family: str, config: Demos) -> Demonstration:
+def _demonstration(course: Course, pushes: _Pushes, family: str, digest: str, config: Demos) -> Demonstration:
     moments = course.moments
     return Demonstration(
         images={camera: np.stack([moment.images[camera] for moment in moments]) for camera in moments[0].images},
@@ -189,6 +199,7 @@ def _demonstration(course: Course, pushes: _Pushes, family: str, config: Demos) 
             "family": family,
             "domain": config.domain,
             "disturb": config.disturb,
+            "library": digest,
         },
         privileged=np.stack([moment.privileged for moment in moments if moment.privileged is not None]),
     )

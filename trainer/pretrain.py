@@ -20,7 +20,8 @@ from . import checkpoint, pictures
 from .config import Pretrain
 from .demos import interface_of
 from .errors import RunError
-from .fit import Plan, claim, fit
+from .fit import Plan, fit
+from .folders import claim
 from .limits import require
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures

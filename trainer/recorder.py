@@ -162,8 +162,9 @@ class Writer:
             raise DatasetError(f"'{root}' holds something else than a dataset. Choose an empty or a new folder.")
         else:
             self._note()
-        while (rows := self._whole()) is not None:
+        while (rows := self._whole(self._files)) is not None:
             self._count(rows)
+        self._require_tail()
         if info is None:
             self._sweep()
         elif info != json.loads(json.dumps(self._info())):
@@ -179,15 +180,27 @@ class Writer:
         store.write_file(self.root / BEGUN, json.dumps(begun, indent=2))
         (self.root / INFO).unlink(missing_ok=True)
 
-    def _whole(self) -> pa.Table | None:
-        """Return the rows of the next file if it and its data are whole."""
-        place = place_of(self._files)
-        try:
-            rows = pq.read_table(self.root / ROWS.format(**place), partitioning=None)
-            frames = pq.read_metadata(self.root / DATA.format(**place)).num_rows
-        except (OSError, pa.ArrowException):
+    def _whole(self, index: int) -> pa.Table | None:
+        """Return the rows of a file if it and its data are there and whole."""
+        data, rows = (self.root / name.format(**place_of(index)) for name in (DATA, ROWS))
+        if not (data.exists() and rows.exists()):
             return None
-        return rows if frames == pc.sum(rows["length"]).as_py() else None
+        try:
+            table, frames = pq.read_table(rows, partitioning=None), pq.read_metadata(data).num_rows
+        except pa.ArrowInvalid:
+            return None
+        except OSError as error:
+            raise DatasetError(f"'{rows}' or its data cannot be read: {error}. Try again.") from error
+        return table if frames == pc.sum(table["length"]).as_py() else None
+
+    def _require_tail(self) -> None:
+        """Refuse a dataset with a file that is damaged before others that are whole: a kill does not do that."""
+        later = len(list((self.root / ROWS).parents[1].rglob("*.parquet")))
+        if any(self._whole(index) is not None for index in range(self._files + 1, later + 1)):
+            bad = self.root / DATA.format(**place_of(self._files))
+            raise DatasetError(
+                f"'{bad}' or its rows are missing or damaged, and later files are not. Put them back, or choose another folder."
+            )
 
     def _sweep(self) -> None:
         """Delete what has no place: files after the last whole one, and halves of a killed writer."""

@@ -38,6 +38,16 @@ class Interface:
     state: tuple[str, ...] = STATE_NAMES
     action: tuple[str, ...] = ACTION_NAMES
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.rate_hz, int | float) and 0 < self.rate_hz <= 1e4):
+            raise ValueError(f"{self.rate_hz!r} actions a second make no sense")
+        if not (isinstance(self.size, int) and 1 <= self.size <= 4096):
+            raise ValueError(f"pictures of {self.size!r} px make no sense: 1 to 4096 are allowed")
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise ValueError(
+                f"cameras {' '.join(map(str, self.cameras)) or '(none)'} make no sense: one or more, each once"
+            )
+
     def views(self) -> tuple[View, ...]:
         """Return the pictures that worlds are to show."""
         return tuple(View(camera, self.size, self.size) for camera in self.cameras)
@@ -47,8 +57,12 @@ class Interface:
         """Return what `dataclasses.asdict` made JSON of.
 
         Raises:
-            KeyError, TypeError: When it is something else.
+            KeyError, TypeError, ValueError: When it is something else.
         """
+        if missing := [
+            name for name in ("robot", "rate_hz", "cameras", "size", "state", "action") if name not in value
+        ]:
+            raise KeyError(missing[0])
         fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
         return cls(**fields)
 

@@ -32,7 +32,8 @@ from .anchor import Anchor
 from .config import Grpo, Rl
 from .episodes import Scenes, generator, groups, played, scores
 from .errors import RunError
-from .fit import claim, descend, follow
+from .fit import descend, follow
+from .folders import claim
 from .keeper import Keeper
 from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log

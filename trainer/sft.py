@@ -19,7 +19,8 @@ from worldgen.sim.truth import PRIVILEGED
 from .config import Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
 from .errors import DatasetError, RunError
-from .fit import Plan, claim, fit
+from .fit import Plan, fit
+from .folders import claim
 from .limits import require
 from .policies.base import Batch, Inputs, Sighted
 from .policies.store import load_policy, new_policy, policy_folder, save_policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -228,6 +229,19 @@ class TestRun:
         before = files(made)
         with pytest.raises(RunError, match="another library"):
             demonstrate(library.root, replace(CONFIG, out=made, disturb=0.2, episodes=99), quiet)
+        assert files(made) == before
+
+    def test_another_library_leaves_a_finished_dataset_as_it_is(
+        self, made: Path, library: SceneLibrary, tmp_path: Path
+    ) -> None:
+        """Also one whose scenes have the same names."""
+        other = tmp_path / "library"
+        shutil.copytree(library.root, other)
+        index = other / "library.json"
+        index.write_text(index.read_text() + "\n")
+        before = files(made)
+        with pytest.raises(RunError, match="another library"):
+            demonstrate(other, replace(CONFIG, out=made, episodes=99), quiet)
         assert files(made) == before
 
     def test_what_failed_is_left_out_and_counted(

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -102,54 +98,3 @@ def test_a_training_that_only_fails_is_given_up(tmp_path: Path, steps: int) -> N
     with pytest.raises(RunError, match=r"no finite gradient.*smaller learning rate"):
         fit.fit(net, [list(net.parameters())], loss, fit.Plan(steps, (0.1,), 0.0, 0.9), tmp_path, lambda _: None)
     assert len(done) == min(steps, fit._PATIENCE)
-
-
-def test_a_folder_is_one_run_s(tmp_path: Path) -> None:
-    settings = {"lr": 0.1, "steps": 5, "data": Path("d")}
-
-    def claim(found: dict[str, Any]) -> None:
-        with fit.claim(tmp_path / "run", found):
-            pass
-
-    claim({"lr": 0.3})
-    claim(settings)  # nothing was done with the others
-    (tmp_path / "run" / "metrics.jsonl").touch()
-    claim(settings)
-    with pytest.raises(RunError, match=r"lr 0.2 instead of 0.1. Use another --out"):
-        claim({**settings, "lr": 0.2})
-    (tmp_path / "run/run.json").write_text("[")
-    with pytest.raises(RunError, match="cannot be read"):
-        claim(settings)
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "mine/policy").mkdir(parents=True)
-    with (
-        pytest.raises(RunError, match=r"holds something else than a run, such as 'policy'.*--out"),
-        fit.claim(tmp_path / "mine", {}),
-    ):
-        pass
-    (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"cannot be a folder.*--out"), fit.claim(tmp_path / "file", {}):
-        pass
-    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"policy"}
-
-
-def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
-    code = f"""
-        import sys, time
-        from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-        from trainer.fit import claim
-        with claim(Path({str(tmp_path / "run")!r}), {{}}):
-            print("here", flush=True)
-            time.sleep(60)
-    """
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(RunError, match=r"Another process is at work in '.*run'"), fit.claim(tmp_path / "run", {}):
-            pass
-        other.kill()
-    with fit.claim(tmp_path / "run", {}):
-        pass

@@ -236,6 +236,28 @@ class TestResume:
                 writer.add(demonstration(seed))
         assert files(tmp_path) == files(whole)
 
+    @pytest.mark.parametrize("damage", ["cut", "missing", "other rows"])
+    @pytest.mark.parametrize("finished", [True, False])
+    def test_whole_files_behind_a_damaged_one_are_kept(self, tmp_path: Path, damage: str, finished: bool) -> None:
+        """A kill tears the end of a dataset; what else is damaged is nothing to be swept away."""
+        write(tmp_path, 7)
+        if not finished:
+            Writer(tmp_path / "other", FACE)
+            shutil.copy(tmp_path / "other/meta/unfinished.json", tmp_path / "meta")
+            shutil.rmtree(tmp_path / "other")
+            (tmp_path / "meta/info.json").unlink()
+        bad = tmp_path / (ROWS if damage == "other rows" else DATA).format(1)
+        if damage == "missing":
+            bad.unlink()
+        elif damage == "cut":
+            bad.write_bytes(bad.read_bytes()[:100])
+        else:
+            shutil.copy(tmp_path / ROWS.format(3), bad)
+        before = files(tmp_path)
+        with pytest.raises(DatasetError, match=r"missing or damaged, and later files are not"):
+            Writer(tmp_path, FACE, 2)
+        assert files(tmp_path) == before
+
     def test_a_finished_one_of_others(self, tmp_path: Path) -> None:
         write(tmp_path, 3)
         before = files(tmp_path)
