@@ -112,7 +112,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"'{folder}' is no policy folder: {CONFIG} cannot be read ({error.strerror}). Give the folder that `trainer sft` wrote."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"'{folder / CONFIG}' is damaged: {error}. Copy the folder again.") from error
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:

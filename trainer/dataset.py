@@ -228,10 +228,10 @@ def _episodes_v3(root: Path, info: dict[str, Any]) -> list[_Episode]:
                 for key in videos:
                     place = {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
                     frame = round(row[f"videos/{key}/from_timestamp"] * info["fps"])
-                    films[key] = (root / info["video_path"].format(video_key=key, **place), frame)
+                    films[key] = (_place(root, info, "video_path", video_key=key, **place), frame)
                 place = {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
                 source = source_of(row)
-                data = root / info["data_path"].format(**place)
+                data = _place(root, info, "data_path", **place)
                 episodes.append(_Episode(int(row["length"]), (row["tasks"] or [""])[0], source, data, films))
     return episodes
 
@@ -245,14 +245,25 @@ def _episodes_v2(root: Path, info: dict[str, Any]) -> list[_Episode]:
             row = json.loads(line)
             index = row["episode_index"]
             place = {"episode_chunk": index // info["chunks_size"], "episode_index": index}
-            films = {key: (root / info["video_path"].format(video_key=key, **place), 0) for key in videos}
-            data = root / info["data_path"].format(**place)
+            films = {key: (_place(root, info, "video_path", video_key=key, **place), 0) for key in videos}
+            data = _place(root, info, "data_path", **place)
             episodes.append(_Episode(int(row["length"]), (row["tasks"] or [""])[0], {}, data, films))
     return episodes
 
 
+def _place(root: Path, info: dict[str, Any], key: str, **values: Any) -> Path:
+    """Return the file that a pattern of info.json names, which must be in the dataset."""
+    try:
+        path = Path(info[key].format(**values))
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise DatasetError(f"'{root / INFO}': {key} {info.get(key)!r} names no file. {AGAIN}") from error
+    if path.is_absolute() or ".." in path.parts:
+        raise DatasetError(f"'{root / INFO}': {key} {info[key]!r} leads out of the dataset. {AGAIN}")
+    return root / path
+
+
 def _require_counts(root: Path, info: dict[str, Any], episodes: list[_Episode]) -> None:
-    if not episodes or not info.get("total_frames"):
+    if not episodes or info.get("total_frames") == 0:
         raise DatasetError(f"'{root}' is empty: it has no episode. Collect some, or give another dataset.")
     frames = sum(episode.length for episode in episodes)
     for name, found in (("total_episodes", len(episodes)), ("total_frames", frames)):
@@ -304,7 +315,12 @@ def _decode(file: Path, column: pa.ChunkedArray, into: NDArray[np.uint8]) -> Non
         try:
             with Image.open(io.BytesIO(png)) as image:
                 picture = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on a damaged PNG
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:  # what Pillow raises on a damaged PNG
             raise DatasetError(f"{where} is damaged. {AGAIN}") from error
         _require_size(where, picture.shape[1::-1], into.shape[1])
         into[row] = picture

@@ -36,7 +36,7 @@ from .errors import RunError
 from .limits import require
 from .play import Course, Moment, play
 from .policies.base import Policy
-from .policies.store import load_acting
+from .policies.store import load_acting, policy_folder
 from .records import Played
 from .report import Report, Seeds, compare, summarise
 from .sets import chosen, scenes_of, scenes_of_set
@@ -70,24 +70,25 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     """
     require(config)
     torch.set_num_threads(config.threads)
-    versus = Report.load(config.versus) if config.versus else None
+    out, digest = folder_of(run, config), file_digest(library / "library.json")
+    versus = _versus(config, digest) if config.versus else None
     policy = load_acting(run)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
     face = policy.interface
     require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     others = _others(scenes) if config.shuffle_instructions else {}
+    _cleared(out)
     courses = list(_told(rollout(policy, library, starts, config, sampler, others), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
     still = _STILL + domain_of(config).nudge.high
     played = [judge(course, by_name[course.start.scene], policy.interface.rate_hz, still) for course in courses]
-    out = folder_of(run, config)
     played = _filmed(courses, played, by_name, config, out)
     first = FIRST[config.purpose]
     name = ", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions)))
     report = summarise(
-        played, run=run.name, library=library.name, digest=file_digest(library / "library.json"),
-        splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings()},
+        played, run=run.name, library=library.name, digest=digest,
+        splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings(), "weights": checkpoint.read_config(policy_folder(str(run)))["sha256"]},
         domain=domain_of(config).model_dump(mode="json"), set_name=name, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
     report.save(out)
@@ -95,6 +96,26 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         report = report.model_copy(update={"comparison": compare(report, versus)})
         report.save(out)
     return report
+
+
+def _versus(config: Evaluate, digest: str) -> Report:
+    """Return the report to compare with; one of other starts is refused before anything is played."""
+    place = Path(config.versus or "")
+    found = Report.load(place.parent if place.name == "report.json" else place)
+    if found.digest != digest or found.domain != domain_of(config).model_dump(mode="json"):
+        what = "another library" if found.digest != digest else "another domain or test set"
+        raise RunError(f"--versus '{place}' is of {what}: evaluate both runs on the same one, with the same settings.")
+    return found
+
+
+def _cleared(out: Path) -> None:
+    """Make the folder of a report, and take away the films of an earlier one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for film in (out / "films").glob("*.mp4") if (out / "report.json").exists() else ():
+            film.unlink()
+    except OSError as error:
+        raise RunError(f"'{out}' cannot be the folder of a report: {error.strerror}. Use another --out.") from error
 
 
 def folder_of(run: Path, config: Evaluate) -> Path:
@@ -125,37 +146,41 @@ def rollout(
     starts: Sequence[Start],
     config: Evaluate,
     sampler: Sampler,
-    others: Mapping[str, str] = MappingProxyType({}),
+    others: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Iterator[Course]:
-    """Yield the episodes of a policy as they end; `others`: scene → what it is told there, where that is not what is to be done."""
+    """Yield the episodes of a policy as they end; `others`: scene → what it may be told there, where that is not what is to be done."""
     face = policy.interface
     settings = Settings(domain_of(config), views=face.views(), privileged=True, chunk=policy.chunk)
     rng = torch.Generator().manual_seed(FIRST[config.purpose])
 
     def decide(seen: Observations, courses: list[Course]) -> NDArray[np.float32]:
         for course in courses:
-            course.instruction = others.get(course.start.scene, course.instruction)
+            if said := others.get(course.start.scene):
+                course.instruction = said[course.start.seed % len(said)]
         return policy.act(replace(seen, instruction=[course.instruction for course in courses]), rng, sampler).actions
 
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers) as worlds:
         yield from play(decide, worlds, starts)
 
 
-def _others(scenes: Sequence[Scene]) -> dict[str, str]:
-    """Return for each scene the instruction of another one, far from it in the library, that says something else.
+def _others(scenes: Sequence[Scene]) -> dict[str, tuple[str, ...]]:
+    """Return for each scene the sentences of another one of its split, far from it in the library, that asks for something else.
 
     Raises:
-        RunError: When all say the same.
+        RunError: When all of a split ask for the same.
     """
-    said = [scene.record.spec.task.instruction for scene in scenes]
-    if len(set(said)) < 2:
-        raise RunError(
-            "All scenes have the same instruction: none can be given that of another. Take a larger library."
-        )
-    found, half = {}, len(said) // 2
-    for index, scene in enumerate(scenes):
-        turned = (said[(index + half + step) % len(said)] for step in range(len(said)))
-        found[scene.name] = next(other for other in turned if other != said[index])
+    found = {}
+    for split in {scene.record.split for scene in scenes}:
+        group = [scene for scene in scenes if scene.record.split == split]
+        said = [scene.record.spec.task.instruction for scene in group]
+        if len(set(said)) < 2:
+            raise RunError(
+                f"All scenes of split '{split}' have the same instruction: none can be given that of another. Take a larger library."
+            )
+        for index, scene in enumerate(group):
+            turned = (group[(index + len(group) // 2 + step) % len(group)] for step in range(len(group)))
+            other = next(each for each in turned if each.record.spec.task.instruction != said[index])
+            found[scene.name] = other.record.spec.task.sentences()
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from . import checkpoint
 from .config import Evaluate, Rl
+from .errors import RunError
 from .evaluate import evaluate
 from .metrics import read_log
 from .policies.store import save_policy
@@ -42,9 +43,12 @@ class Keeper:
         """Whether the run had come to its end."""
         log = config.out / "metrics.jsonl"
         for line in read_log(log) if log.exists() else []:
-            if line["step"] <= last:
+            step = line.get("step")
+            if not isinstance(step, int):
+                raise RunError(f"'{log}' is damaged: a line has the step {step!r}. Use another --out.")
+            if step <= last:
                 self._note(line.get("unseen", -1.0), line.get("looked", 0))
-            self.done = self.done or ("done" in line and line["step"] >= config.iterations)
+            self.done = self.done or ("done" in line and step >= config.iterations)
 
     @property
     def chosen(self) -> Path:

@@ -34,6 +34,8 @@ def plot(runs: Sequence[Path], out: Path) -> None:
     """
     if out.suffix not in _KINDS:
         raise RunError(f"'{out}' must end in {', '.join(_KINDS)}.")
+    if not runs:
+        raise RunError("No run was named. Give the folder of one or more: trainer plot runs/rl.")
     logs = [read_log(run / "metrics.jsonl") for run in runs]
     shown = [(name, title) for name, title in _SHOWN if any(_curve(log, name) for log in logs)]
     if not shown:
@@ -57,9 +59,13 @@ def plot(runs: Sequence[Path], out: Path) -> None:
             axis.set_ylim(0, 1)
     lines = [pyplot.Line2D([], [], color=f"C{number % 10}") for number in range(len(runs))]
     figure.legend(lines, _labels(runs), loc="outside upper center", ncols=4, fontsize=8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
-    pyplot.close(figure)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=120)
+    except OSError as error:
+        raise RunError(f"'{out}' cannot be written: {error.strerror}. Use another --out.") from error
+    finally:
+        pyplot.close(figure)
 
 
 def _draw(axis: Any, log: Sequence[dict[str, Any]], name: str, colour: str) -> None:
@@ -82,4 +88,4 @@ def _labels(runs: Sequence[Path]) -> list[str]:
 def _curve(log: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     """Return (iterations done, value) of a figure wherever a log has it."""
     when = "looked" if name.startswith("unseen") else "step"
-    return [(line[when], line[name]) for line in log if name in line]
+    return [(line[when], line[name]) for line in log if isinstance(line.get(name), int | float) and when in line]

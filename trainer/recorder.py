@@ -147,7 +147,9 @@ class Writer:
         root = self.root
         info = dict(read_json(root / INFO)) if (root / INFO).exists() else None
         if info is not None:
-            require_fits(read_interface(info, root / INFO)[0], self.interface, root)
+            with parsing(root / INFO):
+                found = read_interface(info, root / INFO)[0]
+            require_fits(found, self.interface, root)
         elif (root / BEGUN).exists():
             with parsing(root / BEGUN):
                 begun = dict(read_json(root / BEGUN))

@@ -1,4 +1,8 @@
-"""robomimic and LIBERO files (HDF5) → demonstrations. Needs h5py only when one is read. Knows no other format."""
+"""robomimic and LIBERO files (HDF5) → demonstrations. Needs h5py only when one is read. Knows no other format.
+
+What a simulator's file holds are a controller's inputs, and places in the simulator's world: a policy of another kind than ours. A file whose
+numbers are those of `Interface` says so in `data`'s attributes `state_names` and `action_names` (lists as JSON).
+"""
 
 from __future__ import annotations
 
@@ -46,6 +50,10 @@ def read(path: Path, limit: int | None) -> tuple[Interface, list[Demonstration]]
         demos = [_demonstration(path, name, data[name], instruction) for name in names]
         kwargs = env["env_kwargs"]
         robots, rate = kwargs.get("robots", ""), float(kwargs["control_freq"])
+        names_of = {"state_names": _EEF_NAMES, "action_names": _RAW_ACTION}
+        state, action = (
+            tuple(json.loads(data.attrs[key])) if key in data.attrs else own for key, own in names_of.items()
+        )
     cameras = tuple(demos[0].images)
     if other := [name for name, demo in zip(names, demos, strict=True) if tuple(demo.images) != cameras]:
         raise DatasetError(f"'{path}': 'data/{other[0]}' has other cameras than 'data/{names[0]}'. {AGAIN}")
@@ -53,7 +61,8 @@ def read(path: Path, limit: int | None) -> tuple[Interface, list[Demonstration]]
     if len(sizes) > 1 or (size := sizes.pop())[0] != size[1] or size[2] != 3:
         raise DatasetError(f"'{path}': pictures must be square and of one size. Crop and resize them.")
     robot = robots if isinstance(robots, str) else "+".join(robots)
-    return Interface(robot, rate, cameras, size[0], _EEF_NAMES, _RAW_ACTION), demos
+    with parsing(path):
+        return Interface(robot, rate, cameras, int(size[0]), state, action), demos
 
 
 def _demonstration(path: Path, name: str, demo: Any, instruction: str) -> Demonstration:

@@ -82,7 +82,9 @@ SETS: dict[str, TestSet] = {
     "positions": TestSet("objects farther from where they were", "train", _paper(objects=Placement(xy=0.3, yaw=3.15))),
     "arm": TestSet("arm starts elsewhere", "train", _paper(joints=Range(low=-0.25, high=0.25))),
     "moved": TestSet("the object is shifted after .8 s", "train", _paper(nudge=Range(low=0.04, high=0.08)), _movable),
-    "distractors": TestSet("four and more objects that do not matter", "train", _paper(), _crowded),
+    "distractors": TestSet(
+        "scenes never seen, with four and more objects that do not matter", "unseen", _paper(), _crowded
+    ),
 }
 
 

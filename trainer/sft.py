@@ -24,7 +24,7 @@ from .folders import claim
 from .limits import require
 from .policies.base import Batch, Inputs, Sighted
 from .policies.store import load_policy, new_policy, policy_folder, save_policy
-from .records import require_size
+from .records import ACTION_NAMES, STATE_NAMES, require_size
 from .sight import Labels, sight_loss
 from .windows import Windows
 
@@ -77,6 +77,8 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
     own = {name: value for name, value in asked.items() if value is not None}
     if base is None:
         require_size(data.interface.size)
+        # the trunk takes a state for the tool's pose, and worlds take an action for a way: other numbers would mean nothing
+        require_fits(data.interface, replace(data.interface, state=STATE_NAMES, action=ACTION_NAMES), root)
         policy = new_policy(config.policy, data.interface, None, config.trunk, own)
         policy.statistics.fit("state", data.state, 0.02)
     else:

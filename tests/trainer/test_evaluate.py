@@ -38,9 +38,9 @@ def scenes(count: int) -> list[Any]:
     return [SimpleNamespace(name=f"{index:04d}") for index in range(count)]
 
 
-def scene_that_says(index: int, words: str) -> Any:
-    spec = SimpleNamespace(task=SimpleNamespace(instruction=words))
-    return SimpleNamespace(name=f"{index:04d}", record=SimpleNamespace(spec=spec))
+def scene_that_says(index: int, words: str, split: str = "unseen-objects") -> Any:
+    spec = SimpleNamespace(task=SimpleNamespace(instruction=words, sentences=lambda: (words, f"{words}, please")))
+    return SimpleNamespace(name=f"{index:04d}", record=SimpleNamespace(spec=spec, split=split))
 
 
 class TestStarts:
@@ -111,7 +111,14 @@ class TestOtherInstructions:
         shown = [scene_that_says(index, words) for index, words in enumerate(said)]
         found = _others(shown)
         assert len(found) == 6
-        assert all(found[f"{index:04d}"] in set(said) - {own} for index, own in enumerate(said))
+        for index, own in enumerate(said):
+            other, *forms = found[f"{index:04d}"]
+            assert other in set(said) - {own}
+            assert forms == [f"{other}, please"]
+
+    def test_it_is_one_of_its_split(self) -> None:
+        shown = [scene_that_says(index, f"{'ab'[index % 2]}{index // 4}", "xy"[index // 4]) for index in range(8)]
+        assert all(other[-1] == "01"[int(name) // 4] for name, (other, _) in _others(shown).items())
 
     def test_there_must_be_another_one(self) -> None:
         with pytest.raises(RunError, match="same instruction"):
@@ -241,7 +248,9 @@ class TestEvaluate:
         report = evaluate.evaluate(run, library.root, asked, lambda _: None)
         scenes = {scene.name: scene.record.spec.task for scene in library.scenes()}
         assert all(one.instruction != scenes[one.scene].instruction for one in report.episodes)
-        assert {one.instruction for one in report.episodes} <= {task.instruction for task in scenes.values()}
+        assert {one.instruction for one in report.episodes} <= {
+            sentence for task in scenes.values() for sentence in task.sentences()
+        }
         assert report.set_name == "instructions of other scenes"
         assert "shuffled" in evaluate.folder_of(run, asked).name
 

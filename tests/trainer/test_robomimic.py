@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from trainer.dataset import read, require_fits
 from trainer.errors import DatasetError
-from trainer.records import Demonstration, Interface
+from trainer.records import ACTION_NAMES, STATE_NAMES, Demonstration, Interface
 
 from .handmade import FACE, demonstration, refused
 
@@ -29,12 +30,13 @@ class TestRobomimic:
         monkeypatch.setattr(importlib, "import_module", absent)
         refused(tmp_path / "demo.hdf5", "pip install h5py")
 
-    def make(self, path: Path, leave_out: str = "") -> list[Demonstration]:
+    def make(self, path: Path, leave_out: str = "", **says: object) -> list[Demonstration]:
         h5py = pytest.importorskip("h5py")
         wanted = [demonstration(seed, Interface(cameras=("agentview",), size=16), steps=3) for seed in range(11)]
         env = {"env_name": "Lift", "env_kwargs": {"robots": ["Panda"], "control_freq": 20}}
         with h5py.File(path, "w") as file:
             file.create_group("data").attrs["env_args"] = json.dumps(env)
+            file["data"].attrs.update({key: json.dumps(value) for key, value in says.items()})
             for index, each in enumerate(wanted):
                 arrays = {
                     "robot0_eef_pos": each.state[:, :3],
@@ -60,6 +62,11 @@ class TestRobomimic:
         assert read(tmp_path / "demo.hdf5", 2).starts.tolist() == [0, 3, 6]
         with pytest.raises(DatasetError, match="action"):
             require_fits(dataset.interface, FACE, tmp_path)
+
+    def test_a_file_may_say_that_its_numbers_are_ours(self, tmp_path: Path) -> None:
+        self.make(tmp_path / "demo.hdf5", state_names=STATE_NAMES, action_names=ACTION_NAMES)
+        found = read(tmp_path / "demo.hdf5").interface
+        assert found.differences(replace(FACE, robot="Panda", rate_hz=20.0, cameras=("agentview",), size=16)) == []
 
     @pytest.mark.parametrize("name", ["robot0_eef_pos", "agentview_image"])
     def test_names_what_is_missing(self, tmp_path: Path, name: str) -> None:

@@ -219,6 +219,12 @@ def test_a_dataset_of_another_camera_is_refused(tmp_path: Path, base: Path) -> N
         sft(tmp_path / "data", config(tmp_path / "run", base), quiet)
 
 
+def test_numbers_that_are_no_pose_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "data", 1, face=replace(FACE, state=tuple(f"joint{index}" for index in range(7))))
+    with pytest.raises(DatasetError, match=r"state .*joint0"):
+        sft(tmp_path / "data", config(tmp_path / "run", Path("none")), quiet)
+
+
 def test_nothing_to_imitate(tmp_path: Path, base: Path) -> None:
     with Writer(tmp_path / "data", FACE) as writer:
         writer.add(replace(demonstration(0, FACE), success=False))

@@ -62,7 +62,7 @@ def load_policy(place: Path) -> Sighted:
         CheckpointError: When it is damaged, unknown or of another format.
     """
     config = checkpoint.read_config(place)
-    kind = config.get("kind")
+    kind = str(config.get("kind"))
     if kind not in KINDS:
         raise CheckpointError(f"'{place}' holds a {kind!r}; known kinds are {', '.join(KINDS)}.")
     module, name = KINDS[kind].split(":")
@@ -72,7 +72,7 @@ def load_policy(place: Path) -> Sighted:
         interface = Interface.parse(config["interface"])
         own = {key: config[key] for key in maker.own_settings()}
         policy = maker(interface, TrunkSettings(**config["trunk"]), words, **own)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"'{place / checkpoint.CONFIG}' does not describe a {kind} policy: {error}.") from error
     checkpoint.fill(policy, checkpoint.read_weights(place, str(config.get("sha256", ""))), place)
     return cast(Sighted, policy.eval())
@@ -96,6 +96,8 @@ def load_acting(run: Path) -> Any:
 
 def policy_folder(place: str) -> Path:
     """Return the policy folder that a setting names: `shipped` for the base that comes with the package, a run, or the folder itself."""
+    if not place:
+        raise RunError("The name of a policy is empty. Give the folder of a run or of a policy.")
     if place == "shipped":
         return data.path("assets", "policies", "base")
     return Path(place) / "policy" if checkpoint.exists(Path(place) / "policy") else Path(place)
