@@ -5,7 +5,7 @@ Knows no training loop. Bins lie evenly over what was demonstrated of each numbe
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -111,18 +111,8 @@ class TokenPolicy(Acting):
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
-        offered = self.offered(memory)
         greedy = isinstance(sampler or Ode(), Zero)
-        tokens = torch.zeros(len(memory), 0, dtype=torch.long)
-        for place in range(self.chunk * len(self.interface.action)):
-            padded = torch.cat([tokens, torch.zeros(len(tokens), 1, dtype=torch.long)], dim=1)
-            logits = self._logits(padded, offered)[:, place] / self.temperature
-            drawn = (
-                logits.argmax(dim=1, keepdim=True)
-                if greedy
-                else torch.multinomial(logits.softmax(dim=1), 1, generator=rng)
-            )
-            tokens = torch.cat([tokens, drawn], dim=1)
+        tokens = self._decoded(memory, None if greedy else rng)
         trace = {"tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)
@@ -145,6 +135,23 @@ class TokenPolicy(Acting):
     def offered(self, memory: Tensor) -> list[Offered]:
         """Return what the layers find in a memory (N, M, W)."""
         return offers(self.decoder, memory)
+
+    def _decoded(self, memory: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Return tokens (N, C * 7), one after the other: drawn, or without random numbers the likeliest each time."""
+        offered, past = self.offered(memory), list[Offered | None]([None] * len(self.decoder))
+        drawn = list[Tensor]()
+        for place in range(self.chunk * len(self.interface.action)):
+            known = self.waves[drawn[-1]] if drawn else memory.new_zeros(len(memory), 1, _WAVES)
+            now = self.values(known) + self.places[place]
+            for number, layer in enumerate(self.decoder):
+                now, past[number] = cast(Block, layer).extended(now, past[number], offered[number])
+            logits = self.leave(self.norm(now[:, 0])) @ self.waves.T / self.temperature
+            drawn.append(
+                torch.multinomial(logits.softmax(dim=1), 1, generator=rng)
+                if rng
+                else logits.argmax(dim=1, keepdim=True)
+            )
+        return torch.cat(drawn, dim=1)
 
     def _logits(self, tokens: Tensor, offered: list[Offered]) -> Tensor:
         """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""

@@ -169,3 +169,11 @@ class TestBlock:
         alone = block(tokens, None, block.offered(memory.repeat_interleave(rows, dim=0)))
         assert torch.allclose(whole, alone, atol=1e-6)
         assert not torch.allclose(whole, block(tokens, None, block.offered(memory.flip(0))), atol=1e-3)
+
+    def test_tokens_one_by_one_are_those_at_once(self, block: Block) -> None:
+        offered, tokens = block.offered(self.tokens(5, seed=2)), self.tokens()
+        whole, past, parts = block(tokens, None, offered, causal=True), None, []
+        for token in tokens.split(1, dim=1):
+            part, past = block.extended(token, past, offered)
+            parts.append(part)
+        assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
