@@ -11,8 +11,8 @@ SENTENCE ?= put the red mug on the plate, cluttered kitchen
 COUNT ?= 20
 OUT ?= demo/library
 DEMOS ?= 100
-WARM ?= 1200
-STEPS ?= 60
+WARM ?= 600
+STEPS ?= 100
 # Index of CPU builds of torch, where the default index has only CUDA builds: make setup-train TORCH_INDEX=URL
 TORCH_INDEX ?=
 

@@ -13,7 +13,7 @@ from .limits import Amount, Count, Natural, Positive, Share, Within
 
 @dataclass(frozen=True)
 class Ode:
-    """Follow the learned velocity from random noise: how a flow policy is evaluated."""
+    """Follow the learned velocity from random noise."""
 
     steps: Count = 4
     """Denoising steps."""
@@ -21,7 +21,7 @@ class Ode:
 
 @dataclass(frozen=True)
 class Zero:
-    """Follow the learned velocity from zero noise: one fixed answer to each observation."""
+    """Follow the learned velocity from zero noise, one fixed answer to each observation: how a policy is evaluated."""
 
     steps: Count = 4
     """Denoising steps."""
@@ -159,7 +159,7 @@ class Sft:
     """Of the transformer that decides; default 3, or what that policy has."""
     warm: Natural = 3_000
     """Optimiser steps before those: what decides learns alone, from what the base sees in each frame, which is computed once. Many times
-    cheaper than with the base in motion; not done where there is no base."""
+    cheaper than with the base in motion; not done from random weights, nor where a policy goes on that has learned to decide."""
     warm_lr: Amount = 1e-3
     """Peak learning rate of these."""
     steps: Natural = 2_000

@@ -172,6 +172,8 @@ def _draw(job: Job) -> int:
     temporary = job.path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **{name: getattr(found, name) for name in Pictures.__dataclass_fields__})
+        file.flush()
+        os.fsync(file.fileno())
     temporary.rename(job.path)
     return len(found)
 

@@ -64,8 +64,6 @@ class Report(Strict):
     """What the policy is, as it describes itself."""
     sampler: str
     seeds: Seeds
-    created: str = ""
-    """When, in the words of the caller; empty by default, so that the same evaluation gives the same bytes."""
     domain: dict[str, JsonValue] = Field(default_factory=dict)
     """What was drawn anew at each start."""
     set_name: str = ""
@@ -125,8 +123,8 @@ def summarise(played: Iterable[Played], **facts: Any) -> Report:
 
     Args:
         played: In any order.
-        facts: The other fields of a report: run, library, digest, splits, policy, sampler, seeds; as needed set_name,
-            created and comparison.
+        facts: The other fields of a report: run, library, digest, splits, policy, sampler, seeds; as needed set_name
+            and comparison.
     """
     records = (PlayedRecord(**plain(asdict(one))) for one in played)
     episodes = tuple(sorted(records, key=lambda one: (one.scene, one.seed, one.end, one.seconds, one.instruction)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import torch
 
 from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain, TrunkSettings
+from trainer.errors import RunError
 from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
-from trainer.policies.store import save_policy
+from trainer.policies.store import load_policy, save_policy
 from trainer.policies.vision import Seen
 from trainer.records import Interface
 from trainer.sentences import Sentences
+from worldgen.library import Scene, SceneLibrary
 from worldgen.sim.optics import CAMERA, on_table
 from worldgen.spec import SceneSpec
 
@@ -145,3 +148,40 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
     before, model = float(pretrain._loss(net(), data, rows, spoken)[0].detach()), net()
     model.load_state_dict(weights)
     assert float(pretrain._loss(model, data, rows, spoken)[0].detach()) < 0.8 * before
+
+
+def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes, drawn = list(library.scenes()), []
+
+    def draw(group: list[Scene], folder: Path, count: int, seed: int, **_: object) -> Iterator[int]:
+        drawn.append((folder.name, seed, {scene.name for scene in group}))
+        yield count
+
+    monkeypatch.setattr(pretrain, "_by_split", lambda _: {"train": scenes[:2], "unseen-objects": scenes[2:]})
+    monkeypatch.setattr(pretrain.pictures, "draw", draw)
+    monkeypatch.setattr(pretrain.pictures, "load", lambda _, count: made(count))
+    config = Pretrain(
+        tmp_path / "base", pictures=24, steps=2, batch=4, asked=2, size=32, report=12, threads=1, trunk=SMALL
+    )
+    found = pretrain.pretrain([library.root], config, lambda _: None)
+    (one, seed, mine), (other, another, theirs) = drawn
+    assert (one, other) == ("pictures", "unseen-objects")
+    assert seed != another
+    assert not mine & theirs
+    assert found.keys() == {"unseen-objects"}
+    base = load_policy(tmp_path / "base/policy")
+    assert (base.kind, base.sizes) == ("base", SMALL)
+    assert torch.allclose(base.statistics.state_mean, torch.from_numpy(made(24).state).mean(dim=0), atol=1e-5)
+    facts = checkpoint.read_config(tmp_path / "base/policy")["facts"]
+    assert facts["unseen-objects"]["pictures"] == found["unseen-objects"].pictures
+    drawn.clear()
+    again = Pretrain(tmp_path / "more", base=str(tmp_path / "base"), pictures=24, steps=1, batch=4, size=64, threads=1)
+    with pytest.raises(RunError, match="is no base for this"):
+        pretrain.pretrain([library.root], again, lambda _: None)
+    assert not drawn, "what it starts from is looked at before pictures are drawn"
+
+
+def test_libraries_that_will_not_do(library: SceneLibrary, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="and of another one"):
+        pretrain.pretrain([library.root], Pretrain(tmp_path / "base"), lambda _: None)
+    assert not (tmp_path / "base").exists()

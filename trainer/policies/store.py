@@ -73,7 +73,9 @@ def load_policy(place: Path) -> Sighted:
         own = {key: config[key] for key in maker.own_settings()}
         policy = maker(interface, TrunkSettings(**config["trunk"]), words, **own)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"'{place / checkpoint.CONFIG}' does not describe a {kind} policy: {error}.") from error
+        raise CheckpointError(
+            f"'{place / checkpoint.CONFIG}' does not describe a {kind} policy: {str(error).rstrip('.')}."
+        ) from error
     checkpoint.fill(policy, checkpoint.read_weights(place, str(config.get("sha256", ""))), place)
     return cast(Sighted, policy.eval())
 
