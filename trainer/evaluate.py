@@ -70,12 +70,11 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     """
     require(config)
     torch.set_num_threads(config.threads)
-    out, digest = folder_of(run, config), file_digest(library / "library.json")
-    versus = _versus(config, digest) if config.versus else None
-    policy = load_acting(run)
+    policy, out = load_acting(run), folder_of(run, config)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
-    face = policy.interface
+    face, digest = policy.interface, file_digest(library / "library.json")
     require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
+    versus = _versus(config, digest) if config.versus else None
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     others = _others(scenes) if config.shuffle_instructions else {}
     _cleared(out)

@@ -56,7 +56,7 @@ class Share(Strict):
 
     def words(self) -> tuple[str, str, str]:
         """Return the rate, its interval and the counts in words."""
-        counts = f"{self.successes} of {self.trials}" + (f", {self.groups} scenes" if self.groups else "")
+        counts = f"{self.successes} of {self.trials}" + (f" in {self.groups} scenes" if self.groups else "")
         if not self.trials:
             return "-", "no valid trial", counts
         return f"{_percent(self.rate)} %", f"{_percent(self.low)} to {_percent(self.high)} %", counts

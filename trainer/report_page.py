@@ -123,7 +123,7 @@ def html(report: Report) -> str:
 
 def _header(report: Report) -> str:
     rate, interval, counts = report.total.words()
-    says = f"{counts} trials succeeded, 95 % interval {interval}" if report.total.trials else interval
+    says = f"{counts} succeeded, 95 % interval {interval}" if report.total.trials else interval
     kind = " · ".join(filter(None, ("Evaluation", report.set_name, ", ".join(report.splits))))
     figures = {
         "to success": report.seconds.words("s"),

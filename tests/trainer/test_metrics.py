@@ -123,7 +123,7 @@ def test_trials_that_share_scenes_tell_less() -> None:
     share = Share.over(outcomes, scenes)
     assert design_effect(outcomes, scenes) == pytest.approx(5 * (99 / 100) / (19 / 20))
     assert (share.low, share.high) == pytest.approx(wilson(10, 20), abs=0.01)
-    assert share.words()[2] == "50 of 100, 20 scenes"
+    assert share.words()[2] == "50 of 100 in 20 scenes"
     assert Share.over(outcomes, range(100)) == Share.of(50, 100)
     assert Share.over([True] * 4, [0, 0, 1, 1]).high == 1
     assert Share.over([], []) == Share.of(0, 0)

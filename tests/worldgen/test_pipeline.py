@@ -60,8 +60,8 @@ def cubes_copy(cubes: Path, tmp_path: Path) -> Path:
     return shutil.copytree(cubes / "library", tmp_path / "library")
 
 
-def start(out: Path, cache: Path, *more: str) -> subprocess.Popen[str]:
-    """Start the command line that makes `CUBES`."""
+def start(out: Path, cache: Path, *more: str, count: int = CUBES.count) -> subprocess.Popen[str]:
+    """Start the command line that makes `CUBES`, or more of them."""
     command = [
         sys.executable,
         "-m",
@@ -75,7 +75,7 @@ def start(out: Path, cache: Path, *more: str) -> subprocess.Popen[str]:
     ]
     command += [
         "--count",
-        str(CUBES.count),
+        str(count),
         "--splits",
         *(f"{share:g}" for share in TRAIN_ONLY),
         "--workers",
@@ -200,9 +200,9 @@ class TestInterruption:
             process.communicate()
 
     @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
-    def test_ctrl_c_leaves_a_library(self, cubes: Path, tmp_path: Path, workers: str) -> None:
-        out = tmp_path / "library"
-        process = start(out, tmp_path / "store", "--workers", workers)
+    def test_ctrl_c_leaves_a_library(self, tmp_path: Path, workers: str) -> None:
+        out, whole = tmp_path / "library", replace(CUBES, count=8)  # so many that it is not done before it is stopped
+        process = start(out, tmp_path / "store", "--workers", workers, count=whole.count)
         wait_for((out / "scenes" / "0000").exists, process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
@@ -212,8 +212,9 @@ class TestInterruption:
         assert not SceneLibrary.open(out).index().complete
         for scene in SceneLibrary.open(out).scenes():
             assert not store.damage(scene.folder)
-        assert pipeline.make(CUBES, out, cache_root=tmp_path / "store").complete
-        assert changed(tree(cubes / "library"), tree(out)) == []
+        assert pipeline.make(whole, out, cache_root=tmp_path / "store").complete
+        assert pipeline.make(whole, tmp_path / "again", cache_root=tmp_path / "store").complete
+        assert changed(tree(tmp_path / "again"), tree(out)) == []
 
     @pytest.mark.slow
     def test_two_processes_build_one_library(self, cubes: Path, tmp_path: Path) -> None:
