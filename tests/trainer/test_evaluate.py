@@ -230,7 +230,7 @@ class TestEvaluate:
         ]
         assert report.total.trials + report.invalid == 3
         assert lines[-1].startswith("3 of 3 episodes")
-        folder = run / "eval-train"
+        folder = run / "eval-train-none"
         films = [one.video for one in report.episodes if one.video]
         assert len(films) == 1 if report.total.successes in (0, 3) else 2
         assert all((folder / film).stat().st_size > 1000 for film in films)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainer import evaluate as evaluation
-from trainer import rl as module
+from trainer import preflight
 from trainer.config import Grpo, Ppo
 from trainer.episodes import Scenes, played
 from trainer.errors import RunError
@@ -240,7 +240,7 @@ def test_it_learns_to_reach(
 def test_a_killed_run_goes_on_to_the_same_weights(
     library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: Any
 ) -> None:
-    monkeypatch.setattr(module, "scenes_of", lambda root, split: list(SceneLibrary.open(root).scenes("train")))
+    monkeypatch.setattr(preflight, "scenes_of", lambda root, split: list(SceneLibrary.open(root).scenes("train")))
     monkeypatch.setattr(evaluation, "scenes_of", lambda root, split: list(SceneLibrary.open(root).scenes("train")))
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
