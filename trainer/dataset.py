@@ -291,6 +291,8 @@ def _frames(file: Path, pictures: dict[str, str], first: int, lengths: list[int]
 def _numbers(file: Path, table: pa.Table, interface: Interface) -> dict[str, Array]:
     """Return state (F, S), action (F, 7), perturbed (F,), success (F,), and privileged (F, P) where it has that, of a file's rows."""
     numbers = {}
+    if empty := [key for key in table.column_names if table[key].null_count]:
+        raise DatasetError(f"'{file}': '{empty[0]}' has {table[empty[0]].null_count} rows without a value. {AGAIN}")
     for name, key, width in (("state", STATE_KEY, len(interface.state)), ("action", ACTION_KEY, ACTION)):
         with parsing(file):
             numbers[name] = matrix_of(table[key]).astype(np.float32)

@@ -141,7 +141,32 @@ class TestDamage:
     def test_missing_numbers(self, root: Path) -> None:
         rows = pq.read_metadata(root / DATA.format(1)).num_rows
         edit_column(root / DATA.format(1), "action", [None, *[[0.0] * 7] * (rows - 1)])
-        refused(root, DATA.format(1), "damaged")
+        refused(root, DATA.format(1), "'action' has 1 rows without a value")
+
+    @pytest.mark.parametrize("name", ["perturbed", "next.success"])
+    def test_missing_answers(self, root: Path, name: str) -> None:
+        rows = pq.read_metadata(root / DATA.format(1)).num_rows
+        edit_column(root / DATA.format(1), name, [None, *[False] * (rows - 1)])
+        refused(root, DATA.format(1), f"'{name}' has 1 rows without a value")
+
+    @pytest.mark.parametrize("shape", [[100_000, 100_000, 3], ["12", "12", 3], [-12, -12, 3]])
+    def test_pictures_of_no_size(self, root: Path, shape: list[object]) -> None:
+        info = json.loads((root / "meta/info.json").read_text())
+        pictures = {key: value | {"shape": shape} for key, value in info["features"].items() if "images" in key}
+        edit(root / "meta/info.json", features=info["features"] | pictures)
+        refused(root, "info.json", "make no sense")
+
+    @pytest.mark.parametrize("rate", [0, -5, float("nan")])
+    def test_no_rate(self, root: Path, rate: float) -> None:
+        edit(root / "meta/info.json", fps=rate)
+        refused(root, "info.json", "actions a second make no sense")
+
+    @pytest.mark.parametrize(
+        "path", [None, "data/{nosuch}.parquet", "../../{chunk_index}/{file_index}.parquet", "/etc/{file_index}"]
+    )
+    def test_a_pattern_that_leads_nowhere(self, root: Path, path: str | None) -> None:
+        edit(root / "meta/info.json", data_path=path)
+        refused(root, "info.json", "data_path")
 
     def test_action_of_another_width(self, root: Path) -> None:
         info = json.loads((root / "meta/info.json").read_text())
