@@ -77,7 +77,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     versus = _versus(config, digest) if config.versus else None
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     others = _others(scenes) if config.shuffle_instructions else {}
-    _cleared(out)
+    _made(out)
     courses = list(_told(rollout(policy, library, starts, config, sampler, others), len(starts), tell))
     by_name = {scene.name: scene for scene in scenes}
     still = _STILL + domain_of(config).nudge.high
@@ -107,12 +107,10 @@ def _versus(config: Evaluate, digest: str) -> Report:
     return found
 
 
-def _cleared(out: Path) -> None:
-    """Make the folder of a report, and take away the films of an earlier one."""
+def _made(out: Path) -> None:
+    """Make the folder of a report, before anything is played for it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for film in (out / "films").glob("*.mp4") if (out / "report.json").exists() else ():
-            film.unlink()
     except OSError as error:
         raise RunError(f"'{out}' cannot be the folder of a report: {error.strerror}. Use another --out.") from error
 
@@ -163,23 +161,21 @@ def rollout(
 
 
 def _others(scenes: Sequence[Scene]) -> dict[str, tuple[str, ...]]:
-    """Return for each scene the sentences of another one of its split, far from it in the library, that asks for something else.
+    """Return for each scene the sentences of another one that asks for something else: far from it in the library, of its split where there is one.
 
     Raises:
-        RunError: When all of a split ask for the same.
+        RunError: When all ask for the same.
     """
-    found = {}
-    for split in {scene.record.split for scene in scenes}:
-        group = [scene for scene in scenes if scene.record.split == split]
-        said = [scene.record.spec.task.instruction for scene in group]
-        if len(set(said)) < 2:
+    found, half = {}, len(scenes) // 2
+    for index, scene in enumerate(scenes):
+        turned = [scenes[(index + half + step) % len(scenes)].record for step in range(len(scenes))]
+        others = [each for each in turned if each.spec.task.instruction != scene.record.spec.task.instruction]
+        if not others:
             raise RunError(
-                f"All scenes of split '{split}' have the same instruction: none can be given that of another. Take a larger library."
+                "All scenes have the same instruction: none can be given that of another. Take a larger library."
             )
-        for index, scene in enumerate(group):
-            turned = (group[(index + len(group) // 2 + step) % len(group)] for step in range(len(group)))
-            other = next(each for each in turned if each.record.spec.task.instruction != said[index])
-            found[scene.name] = other.record.spec.task.sentences()
+        near = next((each for each in others if each.split == scene.record.split), others[0])
+        found[scene.name] = near.spec.task.sentences()
     return found
 
 
@@ -253,6 +249,8 @@ def _filmed(
     failed = [index for index in order if not played[index].success and played[index].end != "invalid"][: config.films]
     won = [index for index in order if played[index].success][: config.films]
     found = list(played)
+    for film in (out / "films").glob("*.mp4") if (out / "report.json").exists() else ():  # of an earlier report
+        film.unlink()
     for index in [*failed, *won]:
         name = f"films/{played[index].scene}-{played[index].seed}.mp4"
         (out / "films").mkdir(parents=True, exist_ok=True)

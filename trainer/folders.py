@@ -64,13 +64,17 @@ def held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"'{folder}' cannot be a folder to write to: {error.strerror}. Use another --out.") from error
     try:
-        if fcntl:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl and not _locked(handle):
+            raise RunError(f"Another process is at work in '{folder}'. Wait for it, stop it, or use another --out.")
         yield
-    except BlockingIOError as error:
-        raise RunError(
-            f"Another process is at work in '{folder}'. Wait for it, stop it, or use another --out."
-        ) from error
     finally:
         if fcntl:
             os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -59,8 +59,9 @@ class Writer:
 
     A data file, then its episode rows, appear by a rename each; the rows say that the data is whole. `meta/info.json` comes last.
     Whatever is killed, what has its rows is kept, and the rest is deleted when a Writer is opened on the folder again; a dataset
-    that was resumed is the same as one written in one go. A finished one stays so until a file is added to it. All statistics are exact: those of numbers are taken from the files
-    at the end, those of pictures from 256-level histograms that are kept with the rows. One Writer at a time to a folder.
+    that was resumed is the same as one written in one go. A finished one stays so until a file is added to it. All statistics are
+    exact: those of numbers are taken from the files at the end, those of pictures from 256-level histograms that are kept with the
+    rows. One Writer at a time to a folder.
 
     Args:
         root: Folder of the dataset.
