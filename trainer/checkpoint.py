@@ -129,14 +129,7 @@ def read_file(folder: Path, name: str, config: Mapping[str, Any]) -> str:
     Raises:
         CheckpointError: When it is missing, or not what config.json was written with.
     """
-    path = _standing(folder) / name
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}. Copy the folder again.") from error
-    wanted = config.get("files", {}).get(name)
-    if wanted and hashlib.sha256(body).hexdigest() != wanted:
-        raise CheckpointError(f"'{path}' is not what it was when it was written. Copy the folder again.")
+    _, body = _checked(folder, name, config.get("files", {}).get(name, ""))
     return body.decode("utf-8", errors="replace")
 
 
@@ -146,19 +139,25 @@ def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: When they are missing, cut, or not those that config.json was written with.
     """
-    path = _standing(folder) / WEIGHTS
-    try:
-        blob = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}. Copy the folder again.") from error
-    if hashlib.sha256(blob).hexdigest() != digest:
-        raise CheckpointError(
-            f"'{path}' ({len(blob)} bytes) is not what it was when it was written. Copy the folder again."
-        )
+    path, blob = _checked(folder, WEIGHTS, digest or "none")
     try:
         return load(blob)
     except SafetensorError as error:
         raise CheckpointError(f"'{path}' holds no weights: {error}. Copy the folder again.") from error
+
+
+def _checked(folder: Path, name: str, digest: str) -> tuple[Path, bytes]:
+    """Return where a file of a policy folder is and what it holds; without a digest, as older folders have none, whatever that is."""
+    path = _standing(folder) / name
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}. Copy the folder again.") from error
+    if digest and hashlib.sha256(body).hexdigest() != digest:
+        raise CheckpointError(
+            f"'{path}' ({len(body)} bytes) is not what it was when it was written. Copy the folder again."
+        )
+    return path, body
 
 
 def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:

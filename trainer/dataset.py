@@ -40,6 +40,9 @@ from .lerobot import (
 )
 from .records import ACTION, Demonstration, Interface
 
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises on a damaged picture."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -317,12 +320,7 @@ def _decode(file: Path, column: pa.ChunkedArray, into: NDArray[np.uint8]) -> Non
         try:
             with Image.open(io.BytesIO(png)) as image:
                 picture = np.asarray(image.convert("RGB"))
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:  # what Pillow raises on a damaged PNG
+        except _DAMAGED as error:
             raise DatasetError(f"{where} is damaged. {AGAIN}") from error
         _require_size(where, picture.shape[1::-1], into.shape[1])
         into[row] = picture

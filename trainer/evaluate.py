@@ -36,9 +36,9 @@ from .errors import RunError
 from .limits import require
 from .play import Course, Moment, play
 from .policies.base import Policy
-from .policies.store import load_acting, policy_folder
+from .policies.store import load_acting, policy_digest
 from .records import Played
-from .report import Report, Seeds, compare, summarise
+from .report import Report, Seeds, compare, require_alike, summarise
 from .sets import chosen, scenes_of, scenes_of_set
 
 FIRST = {"selection": SEEDS, "report": 2 * SEEDS}
@@ -87,7 +87,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     name = ", ".join(filter(None, (config.set, "instructions of other scenes" * config.shuffle_instructions)))
     report = summarise(
         played, run=run.name, library=library.name, digest=digest,
-        splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings(), "weights": checkpoint.read_config(policy_folder(str(run)))["sha256"]},
+        splits=tuple(sorted({one.split for one in played})), policy={"kind": policy.kind, **policy.settings(), "weights": policy_digest(str(run))},
         domain=domain_of(config).model_dump(mode="json"), set_name=name, sampler=f"{sampler}", seeds=Seeds(purpose=config.purpose, first=first, last=first + len(starts) - 1),
     )  # fmt: skip
     report.save(out)
@@ -101,9 +101,7 @@ def _versus(config: Evaluate, digest: str) -> Report:
     """Return the report to compare with; one of other starts is refused before anything is played."""
     place = Path(config.versus or "")
     found = Report.load(place.parent if place.name == "report.json" else place)
-    if found.digest != digest or found.domain != domain_of(config).model_dump(mode="json"):
-        what = "another library" if found.digest != digest else "another domain or test set"
-        raise RunError(f"--versus '{place}' is of {what}: evaluate both runs on the same one, with the same settings.")
+    require_alike(found, digest, domain_of(config).model_dump(mode="json"), f"--versus '{place}'")
     return found
 
 

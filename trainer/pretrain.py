@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -215,8 +215,7 @@ def _new(config: Pretrain, face: Interface) -> Sighted:
         if base.kind != "base" or other:
             raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
         return base.train()
-    net: Sighted = new_policy("base", face, trunk=config.trunk)
-    return net
+    return cast(Sighted, new_policy("base", face, trunk=config.trunk))
 
 
 def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -59,21 +59,15 @@ class Interface:
         Raises:
             KeyError, TypeError, ValueError: When it is something else.
         """
-        if missing := [
-            name for name in ("robot", "rate_hz", "cameras", "size", "state", "action") if name not in value
-        ]:
+        if missing := [each.name for each in fields(cls) if each.name not in value]:
             raise KeyError(missing[0])
-        fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
-        return cls(**fields)
+        own: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+        return cls(**own)
 
     def differences(self, other: Interface) -> list[str]:
         """Return in words what is not the same; what this one has first."""
-        names = ("robot", "rate_hz", "cameras", "size", "state", "action")
-        return [
-            f"{name} {getattr(self, name)!r} against {getattr(other, name)!r}"
-            for name in names
-            if getattr(self, name) != getattr(other, name)
-        ]
+        pairs = ((each.name, getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return [f"{name} {own!r} against {others!r}" for name, own, others in pairs if own != others]
 
 
 def require_size(size: int) -> None:

@@ -159,10 +159,7 @@ def compare(first: Report, second: Report) -> Paired:
     Raises:
         RunError: When they are of different libraries or domains, one played a start twice, or they share no start.
     """
-    if first.digest != second.digest:
-        raise RunError(f"'{first.run}' and '{second.run}' cannot be compared: they were played in different libraries.")
-    if first.domain != second.domain:
-        raise RunError(f"'{first.run}' and '{second.run}' cannot be compared: they were played in different domains.")
+    require_alike(second, first.digest, first.domain, f"'{second.run}'")
     ones, twos = _starts(first), _starts(second)
     shared = sorted(start for start in ones.keys() & twos.keys() if "invalid" not in (ones[start], twos[start]))
     left_out = len(ones.keys() | twos.keys()) - len(shared)
@@ -174,6 +171,19 @@ def compare(first: Report, second: Report) -> Paired:
     one, two = ([kinds[start] == "success" for start in shared] for kinds in (ones, twos))
     paired = mcnemar(one, two, [scene for scene, _ in shared])
     return paired.model_copy(update={"other": second.run, "left_out": left_out})
+
+
+def require_alike(report: Report, digest: str, domain: dict[str, Any], name: str) -> None:
+    """Refuse to compare a report with one of another library or domain.
+
+    Raises:
+        RunError: Which of the two it is.
+    """
+    if report.digest != digest or report.domain != domain:
+        what = "another library" if report.digest != digest else "another domain or test set"
+        raise RunError(
+            f"{name} cannot be compared, it is of {what}: evaluate both runs on the same one, with the same settings."
+        )
 
 
 def _starts(report: Report) -> dict[tuple[str, int], str]:

@@ -38,7 +38,7 @@ from .keeper import Keeper
 from .losses import Clip, explained, policy_loss, value_loss
 from .metrics import Log
 from .policies.critic import Critic
-from .policies.store import policy_folder, save_policy
+from .policies.store import policy_digest, save_policy
 from .preflight import admitted, preflight
 from .rollout import Rollout
 from .sight import Labels, sight_loss
@@ -70,7 +70,7 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
     torch.set_num_threads(config.threads)
     begun = {
         "digest": file_digest(library / "library.json"),
-        "init": file_digest(policy_folder(str(config.init)) / checkpoint.WEIGHTS),
+        "init": policy_digest(str(config.init)),
     }
     with claim(config.out, {**_plain(config), **begun}):
         return _run(library, config, policy, names, tell)

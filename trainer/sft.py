@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -23,7 +22,7 @@ from .fit import Plan, fit
 from .folders import claim
 from .limits import require
 from .policies.base import Batch, Inputs, Sighted
-from .policies.store import load_policy, new_policy, policy_folder, save_policy
+from .policies.store import load_policy, new_policy, policy_digest, policy_folder, save_policy
 from .records import ACTION_NAMES, STATE_NAMES, require_size
 from .sight import Labels, sight_loss
 from .windows import Windows
@@ -45,7 +44,7 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
     policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
-    with claim(config.out, {**_plain(config), "data": data.digest(), "base": _weights(base)}):
+    with claim(config.out, {**_plain(config), "data": data.digest(), "base": base and policy_digest(config.base)}):
         windows = Windows.of(data, policy.horizon)
         tell(
             f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
@@ -60,14 +59,6 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
         }
         save_policy(policy, config.out / "policy", facts)
         return policy.eval()
-
-
-def _weights(base: Sighted | None) -> str:
-    """Return a digest of what is started from."""
-    if base is None:
-        return "none"
-    parts = [name.encode() + value.numpy().tobytes() for name, value in sorted(base.state_dict().items())]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:

@@ -53,7 +53,8 @@ class Expert(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return velocities (R * N, H, 7) and features (R * N, H, W) of actions (R * N, H, 7) at times (R * N,).
 
-        R rows next to each other look at the same memory, given by what is `offered` of it. `hidden` (R * N, H) says which actions the others must not see: what lies beyond an episode's end is no action.
+        R rows next to each other look at the same memory, given by what is `offered` of it. `hidden` (R * N, H) says which actions the others
+        must not see: what lies beyond an episode's end is no action.
         """
         phase = time[:, None] * self.rates
         clock = self.clock(torch.cat([phase.sin(), phase.cos()], dim=-1))

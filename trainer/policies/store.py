@@ -105,6 +105,11 @@ def policy_folder(place: str) -> Path:
     return Path(place) / "policy" if checkpoint.exists(Path(place) / "policy") else Path(place)
 
 
+def policy_digest(place: str) -> str:
+    """Return what tells the weights of a policy from others; see `policy_folder`."""
+    return str(checkpoint.read_config(policy_folder(place)).get("sha256", ""))
+
+
 def new_policy(
     kind: str,
     interface: Interface,
