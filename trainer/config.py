@@ -135,6 +135,9 @@ class Demos:
     """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
     disturb: Annotated[float, Within(0, 0.9)] = 0.12
     """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
+    pilot: str = ""
+    """Run or policy folder that drives at those steps in place of pushes, so that the data shows how to mend its own mistakes (DAgger; a share of
+    0.5 does well). Empty for none."""
     slots: Count = 16
     """Episodes at once."""
     workers: Count = 2

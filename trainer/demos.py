@@ -1,14 +1,17 @@
 """Demonstrations: the scripted expert plays scenes, and what it does becomes a dataset. Knows no networks.
 
-At times the arm is pushed off its way on purpose. What follows shows how to come back; the push itself is marked and not imitated.
+At times somebody else has the arm on purpose: it is pushed off its way, or a policy drives (DAgger, Ross et al. 2011, with an expert that takes
+over). What follows shows how to come back; what somebody else does is marked and not imitated.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,8 @@ from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.store import file_digest
 
-from .config import Demos
+from .config import Demos, Zero
+from .dataset import require_fits
 from .errors import RunError
 from .folders import held
 from .limits import require
@@ -29,15 +33,14 @@ from .play import Course, play
 from .recorder import Writer
 from .records import Demonstration, Interface, require_size
 
-_LONGEST = 3
-"""Most steps of a disturbance."""
-_MEAN = (1 + _LONGEST) / 2
+_PUSHES, _CHUNKS = 3, 4
+"""Most steps of a push, and most chunks that a policy drives on end."""
 _ROOM = 100_000
 """Seeds of one root seed; ten of those come before what evaluation has."""
 _PER_FILE = 50
 """Episodes a file of the dataset: what a kill costs at most."""
-_PUSH = np.array([0.03, 0.03, 0.025, 0.08, 0.08, 0.15, 0.0])
-"""Largest disturbance of one step [m], [rad]."""
+_PUSH = np.array([0.03, 0.03, 0.025, 0.08, 0.08, 0.15, np.nan])
+"""Largest push of one step [m], [rad]; the gripper is the expert's."""
 SEEDS = 10**6
 """Seeds of demonstrations are below this one; evaluation has those above."""
 
@@ -55,16 +58,23 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size, config.cameras)
     families, tried, solved = {scene.name: scene.record.family for scene in scenes}, Counter[str](), Counter[str]()
-    digest = file_digest(library / "library.json")
+    pilot = _pilot(config.pilot, interface)
+    facts = {
+        "domain": config.domain,
+        "disturb": config.disturb,
+        "pilot": pilot.digest if pilot else "",
+        "library": file_digest(library / "library.json"),
+    }
     with held(config.out), Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
-        count, first = writer.episodes, _resumed(writer, sorted(families), digest, config)
+        count, first = writer.episodes, _resumed(writer, sorted(families), facts, config)
         starts = _starts(sorted(families), config, first) if count < config.episodes else []
-        with contextlib.closing(_shown(library, interface, families, starts, digest, config)) as shown:
-            for start, demonstration in zip(starts, shown, strict=False):
+        with contextlib.closing(_shown(library, interface, starts, pilot, config)) as shown:
+            for start, played in zip(starts, shown, strict=False):
                 tried[families[start.scene]] += 1
-                if demonstration is not None:
+                if played is not None:
                     solved[families[start.scene]] += 1
-                    writer.add(demonstration)
+                    source = {"scene": start.scene, "seed": start.seed, "family": families[start.scene], **facts}
+                    writer.add(_demonstration(*played, source))
                     count += 1
                     if count % 25 == 0:
                         tell(f"{count} of {config.episodes} demonstrations; {tried.total()} starts were tried now")
@@ -115,21 +125,21 @@ def in_order(courses: Iterator[Course]) -> Iterator[Course]:
 
 
 def _shown(
-    library: Path, interface: Interface, families: dict[str, str], starts: Sequence[Start], digest: str, config: Demos
-) -> Generator[Demonstration | None, None, None]:
-    """Yield for each start what the expert showed; None where it failed."""
+    library: Path, interface: Interface, starts: Sequence[Start], pilot: Pilot | None, config: Demos
+) -> Generator[tuple[Course, list[bool]] | None, None, None]:
+    """Yield for each start what the expert showed, and where somebody else had the arm; None where it failed."""
     if not starts:
         return
     settings = Settings(domains.load(config.domain), views=interface.views(), privileged=True, chunk=1)
     with ProcessWorlds(library, settings, min(config.slots, len(starts)), config.workers, trusted=True) as worlds:
-        pushes = _Pushes(worlds, config.disturb)
-        for course in in_order(play(pushes, worlds, starts)):
-            won = course.end == "success"
-            yield _demonstration(course, pushes, families[course.start.scene], digest, config) if won else None
+        drivers = _Drivers(worlds, config.disturb, pilot)
+        for course in in_order(play(drivers, worlds, starts)):
+            driven = drivers.driven.pop(course.index, [])
+            yield (course, driven) if course.end == "success" else None
 
 
-def _resumed(writer: Writer, names: Sequence[str], digest: str, config: Demos) -> int:
-    """Return the number of the first start that was not played yet.
+def _resumed(writer: Writer, names: Sequence[str], facts: Mapping[str, Any], config: Demos) -> int:
+    """Return the number of the first start that was not played yet. How the arm is disturbed may change within a dataset: each episode says it.
 
     Raises:
         RunError: When the dataset was begun with other settings.
@@ -137,13 +147,12 @@ def _resumed(writer: Writer, names: Sequence[str], digest: str, config: Demos) -
     if not writer.episodes:
         return 0
     last, index = writer.last, int(writer.last["seed"]) - _seed(config, 0)
-    before = (last["scene"], last["domain"], last.get("disturb"), last.get("library", digest))
-    mine = 0 <= index < _ROOM and before == (names[index % len(names)], config.domain, config.disturb, digest)
+    before = (last["scene"], last["domain"], last.get("library", facts["library"]))
+    mine = 0 <= index < _ROOM and before == (names[index % len(names)], facts["domain"], facts["library"])
     if not mine:
         raise RunError(
-            f"'{config.out}' was begun with another library, split, domain, seed or disturb: its last episode is of scene "
-            f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}, disturb {last['disturb']}. "
-            "Use another --out or delete it."
+            f"'{config.out}' was begun with another library, split, domain or seed: its last episode is of scene "
+            f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}. Use another --out or delete it."
         )
     return index + 1
 
@@ -158,48 +167,101 @@ def _starts(names: Sequence[str], config: Demos, first: int) -> list[Start]:
     return [Start(names[index % len(names)], _seed(config, index)) for index in range(first, last)]
 
 
-class _Pushes:
-    """Asks the expert, and pushes the arm off its way now and then; an episode's pushes hang on its start alone."""
+class _Drivers:
+    """Asks the expert, and gives the arm to somebody else now and then; when, and what a push is, hangs on an episode's start alone.
 
-    def __init__(self, worlds: ProcessWorlds, share: float) -> None:
-        self._worlds, self._chance = worlds, share / (_MEAN * (1 - share) + share)
-        self._now: dict[int, tuple[np.random.Generator, int, NDArray[np.float64]]] = {}
-        self.pushed: dict[int, list[bool]] = {}
-        """Episode → whether each of its steps was a push."""
+    Args:
+        worlds: Whose expert is asked.
+        share: Share of the steps that somebody else has.
+        pilot: Who that is, from one observation to a chunk (C, 7); None for pushes.
+    """
 
-    def __call__(self, _: Observations, courses: list[Course]) -> NDArray[np.float32]:
+    def __init__(self, worlds: ProcessWorlds, share: float, pilot: Pilot | None = None) -> None:
+        self._worlds, self._pilot = worlds, pilot
+        mean = (1 + _PUSHES) / 2 if pilot is None else pilot.chunk * (1 + _CHUNKS) / 2
+        self._chance = share / (mean * (1 - share) + share)
+        self._now: dict[int, _Aside] = {}
+        self.driven: dict[int, list[bool]] = {}
+        """Episode → whether somebody else had the arm at each of its steps."""
+
+    def __call__(self, seen: Observations, courses: list[Course]) -> NDArray[np.float32]:
         # as executed, in float32, no advice is the expert's own to the bit: it takes each step for somebody else's and keeps no memory of
         # its ways. What it shows then hangs on what is seen, which is all that a policy can learn from.
         advice = self._worlds.advise([course.slot for course in courses]).astype(np.float32)
-        for row, course in zip(advice, courses, strict=True):
-            rng, left, push = self._now.get(
-                course.index, (np.random.default_rng([course.start.seed, 7]), 0, np.zeros(7))
-            )
-            if not left and rng.uniform() < self._chance:
-                left, push = int(rng.integers(1, _LONGEST + 1)), rng.uniform(-1, 1, 7) * _PUSH
-            self.pushed.setdefault(course.index, []).append(left > 0)
-            if left:
-                row[0, :6] = push[:6]
-            self._now[course.index] = rng, max(0, left - 1), push
+        for row, course in enumerate(courses):
+            aside = self._now.setdefault(course.index, _Aside(np.random.default_rng([course.start.seed, 7])))
+            if not aside.busy and aside.rng.uniform() < self._chance:
+                self._begin(aside)
+            if aside.chunks and not aside.actions and self._pilot:
+                aside.chunks -= 1
+                aside.actions = list(self._pilot.decide(seen.row(row)))
+            self.driven.setdefault(course.index, []).append(bool(aside.actions))
+            if aside.actions:
+                action = aside.actions.pop(0)
+                advice[row, 0] = np.where(np.isfinite(action), action, advice[row, 0])
         return advice
 
+    def _begin(self, aside: _Aside) -> None:
+        """Say for how long somebody else has the arm, and how it is pushed."""
+        if self._pilot:
+            aside.chunks = int(aside.rng.integers(1, _CHUNKS + 1))
+        else:
+            steps = int(aside.rng.integers(1, _PUSHES + 1))
+            aside.actions = [aside.rng.uniform(-1, 1, 7) * _PUSH] * steps
 
-def _demonstration(course: Course, pushes: _Pushes, family: str, digest: str, config: Demos) -> Demonstration:
+
+@dataclass
+class _Aside:
+    """What somebody else still does in an episode."""
+
+    rng: np.random.Generator
+    chunks: int = 0
+    """Chunks to be decided yet."""
+    actions: list[NDArray[np.floating]] = field(default_factory=list)
+    """(7,) each; what is NaN is the expert's."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return bool(self.chunks or self.actions)
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A policy that drives, as it does when it is evaluated."""
+
+    decide: Callable[[Observations], NDArray[np.float32]]
+    """From one observation to a chunk (C, 7)."""
+    chunk: int
+    digest: str
+    """Which weights it has."""
+
+
+def _pilot(run: str, interface: Interface) -> Pilot | None:
+    """Return who drives now and then; None for nobody.
+
+    Raises:
+        CheckpointError: When the policy cannot be read.
+        DatasetError: When it is made for another arm or camera.
+    """
+    if not run:
+        return None
+    from .policies.store import load_acting, policy_digest  # needs torch, which demonstrations do without
+
+    policy = load_acting(Path(run))
+    require_fits(interface, policy.interface, Path(run))
+    return Pilot(lambda seen: policy.act(seen, None, Zero()).actions[0], policy.chunk, policy_digest(run))
+
+
+def _demonstration(course: Course, driven: Sequence[bool], source: dict[str, Any]) -> Demonstration:
     moments = course.moments
     return Demonstration(
         images={camera: np.stack([moment.images[camera] for moment in moments]) for camera in moments[0].images},
         state=np.stack([moment.state for moment in moments]),
         action=np.stack([moment.chunk[0] for moment in moments]),
-        perturbed=np.array(pushes.pushed[course.index]),
+        perturbed=np.array(driven),
         instruction=course.instruction,
         success=True,
-        source={
-            "scene": course.start.scene,
-            "seed": course.start.seed,
-            "family": family,
-            "domain": config.domain,
-            "disturb": config.disturb,
-            "library": digest,
-        },
+        source=source,
         privileged=np.stack([moment.privileged for moment in moments if moment.privileged is not None]),
     )

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer import demos
-from trainer.config import Demos
+from trainer.config import Demos, TrunkSettings
 from trainer.dataset import Dataset, read
-from trainer.demos import SEEDS, _Pushes, _starts, demonstrate, in_order
-from trainer.errors import RunError
+from trainer.demos import SEEDS, Pilot, _Drivers, _starts, demonstrate, in_order
+from trainer.errors import DatasetError, RunError
 from trainer.play import Course
+from trainer.policies.store import new_policy, policy_digest, save_policy
 from trainer.recorder import Writer
-from trainer.records import Demonstration
+from trainer.records import Demonstration, Interface
 from trainer.sight import Labels, in_sight
 from worldgen.errors import LibraryError
 from worldgen.library import SceneLibrary
@@ -82,13 +83,13 @@ SEEN: Any = Observations({}, np.zeros((0, 7), np.float32), [])
 
 def pushed(share: float, seeds: range, steps: int, order: int = 0) -> dict[int, tuple[list[bool], np.ndarray]]:
     """Return for each seed which steps were pushes, and what was done; episodes are asked for in any order."""
-    pushes = _Pushes(Advisor(), share)  # type: ignore[arg-type]
+    pushes = _Drivers(Advisor(), share)  # type: ignore[arg-type]
     courses, rng = [Course(index, Start("a", seed), index) for index, seed in enumerate(seeds)], random.Random(order)
     done: dict[int, list[np.ndarray]] = {course.index: [] for course in courses}
     for _ in range(steps):
         for course, chunk in zip(some := rng.sample(courses, len(courses)), pushes(SEEN, some), strict=True):
             done[course.index].append(chunk[0])
-    return {course.start.seed: (pushes.pushed[course.index], np.array(done[course.index])) for course in courses}
+    return {course.start.seed: (pushes.driven[course.index], np.array(done[course.index])) for course in courses}
 
 
 class TestPushes:
@@ -114,6 +115,51 @@ class TestPushes:
         for seed, (flags, done) in few.items():
             assert flags == many[seed][0]
             assert (done == many[seed][1]).all()
+
+
+class TestPilot:
+    @staticmethod
+    def driven(share: float, seeds: range, steps: int) -> dict[int, tuple[list[bool], np.ndarray]]:
+        pilot = Pilot(lambda seen: np.tile(np.arange(4)[:, None], 7) + seen.state[0, 0], 4, "")
+        drivers = _Drivers(Advisor(), share, pilot)  # type: ignore[arg-type]
+        courses = [Course(index, Start("a", seed), index) for index, seed in enumerate(seeds)]
+        seen = Observations(
+            {}, np.arange(len(courses))[:, None] * np.full((1, 7), 10.0, np.float32), [""] * len(courses)
+        )
+        done = np.stack([drivers(seen, courses)[:, 0] for _ in range(steps)], axis=1)
+        return {index: (drivers.driven[index], done[index]) for index in range(len(courses))}
+
+    @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+    def test_its_share_is_near_the_one_asked_for(self, share: float) -> None:
+        found = [flags for flags, _ in self.driven(share, range(150), 100).values()]
+        assert np.mean(found) == pytest.approx(share, rel=0.15)
+
+    def test_it_drives_whole_chunks_by_what_it_sees_and_the_expert_has_the_rest(self) -> None:
+        for index, (flags, done) in self.driven(0.5, range(40), 60).items():
+            marked = np.array(flags)
+            assert (done[~marked] == 0.5).all()
+            assert (done[marked] == 10 * index + np.arange(marked.sum())[:, None] % 4).all()
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], marked, [0]])))
+            lengths = (edges[1::2] - edges[::2])[: None if not marked[-1] else -1]
+            assert (lengths % 4 == 0).all()
+
+    def test_a_policy_drives_and_the_expert_finishes(self, library: SceneLibrary, tmp_path: Path) -> None:
+        policy = new_policy("flow", Interface(size=32), trunk=TrunkSettings(width=32, layers=1))
+        save_policy(policy, tmp_path / "run/policy", {})
+        config = replace(CONFIG, out=tmp_path / "data", domain="none", disturb=0.12)
+        demonstrate(library.root, replace(config, episodes=1), quiet)
+        demonstrate(library.root, replace(config, episodes=2, disturb=0.5, pilot=str(tmp_path / "run")), quiet)
+        data = read(tmp_path / "data")
+        assert [source["pilot"] for source in data.sources] == ["", policy_digest(str(tmp_path / "run"))]
+        second = slice(data.starts[1], data.starts[2])
+        assert 0.2 < data.perturbed[second].mean() < 0.8
+        assert data.success.all()
+
+    def test_one_of_another_camera_is_refused(self, library: SceneLibrary, tmp_path: Path) -> None:
+        policy = new_policy("flow", Interface(size=64), trunk=TrunkSettings(width=32, layers=1))
+        save_policy(policy, tmp_path / "policy", {})
+        with pytest.raises(DatasetError, match="size 32 against 64"):
+            demonstrate(library.root, replace(CONFIG, out=tmp_path / "data", pilot=str(tmp_path / "policy")), quiet)
 
 
 CONFIG = Demos(episodes=3, domain="none", size=32, disturb=0.3, slots=3, workers=1)
@@ -203,14 +249,14 @@ class TestRun:
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("_one_a_file")
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "paper"}, {"disturb": 0.2}])
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"domain": "paper"}])
     def test_other_settings_in_the_same_folder_are_refused(
         self, library: SceneLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], made: Path
     ) -> None:
         config = replace(CONFIG, out=tmp_path / "data")
         monkeypatch.setattr(Writer, "finish", lambda _: None)
         demonstrate(library.root, replace(config, episodes=1), quiet)
-        with pytest.raises(RunError, match="another library, split, domain, seed or disturb"):
+        with pytest.raises(RunError, match="another library, split, domain or seed"):
             demonstrate(library.root, replace(config, **change), quiet)
 
     def test_a_finished_dataset_has_enough(self, made: Path, library: SceneLibrary) -> None:
@@ -228,7 +274,7 @@ class TestRun:
     def test_other_settings_leave_a_finished_dataset_as_it_is(self, made: Path, library: SceneLibrary) -> None:
         before = files(made)
         with pytest.raises(RunError, match="another library"):
-            demonstrate(library.root, replace(CONFIG, out=made, disturb=0.2, episodes=99), quiet)
+            demonstrate(library.root, replace(CONFIG, out=made, domain="paper", episodes=99), quiet)
         assert files(made) == before
 
     def test_another_library_leaves_a_finished_dataset_as_it_is(

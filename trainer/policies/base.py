@@ -67,8 +67,8 @@ class Policy(Protocol):
     chunk: int
     """Actions that are executed of each decision."""
 
-    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
-        """Decide for each of N observations."""
+    def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
+        """Decide for each of N observations. A sampler that draws nothing, such as `Zero`, needs no `rng`."""
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the log-density of decisions that `act` made, and the entropy (N,), with gradients.

@@ -121,7 +121,7 @@ class FlowPolicy(Acting):
     # --- decisions ----------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+    def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
@@ -137,7 +137,7 @@ class FlowPolicy(Acting):
         memory = self.recall(inputs)
         return self.density(memory, trace)
 
-    def sample(self, memory: Tensor, rng: torch.Generator, sampler: Sampler) -> dict[str, Any]:
+    def sample(self, memory: Tensor, rng: torch.Generator | None, sampler: Sampler) -> dict[str, Any]:
         """Return a denoising chain (N, K + 1, H, 7) and which of its steps were random (N, K)."""
         count, steps = len(memory), sampler.steps
         if steps < 1:

@@ -107,7 +107,7 @@ class TokenPolicy(Acting):
         return (miss * valid).sum() / valid.sum().clamp_min(1)
 
     @torch.no_grad()
-    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+    def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)

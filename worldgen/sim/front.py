@@ -50,6 +50,13 @@ class Observations:
     privileged: NDArray[np.float32] | None = None
     """(N, P), see `Truth.vector`."""
 
+    def row(self, index: int) -> Observations:
+        """Return what one of the worlds shows."""
+        one = slice(index, index + 1)
+        told = None if self.privileged is None else self.privileged[one]
+        images = {camera: pictures[one] for camera, pictures in self.images.items()}
+        return Observations(images, self.state[one], self.instruction[one], told)
+
 
 @dataclass
 class Transitions:
