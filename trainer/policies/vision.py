@@ -57,6 +57,10 @@ _SURE, _NEARLY = 96.0, 30.0
 _ODD = 0.04
 """How far from where it should be a point may be seen before it counts for less, as a share of the picture."""
 
+_HALF = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+"""Whether this processor multiplies bfloat16 itself. Features of pictures are then made with it, in half the time; where things are told to be
+moves by .1 mm in the median. Words, tokens and decisions stay in single precision: densities must repeat."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -332,7 +336,9 @@ class Trunk(nn.Module):
         usual = images.new_tensor(CORNERS).expand(len(pieces), -1, -1)
         memory, maps, corners, looks, points = [], [], [], [], []
         for index, (eye, ground) in enumerate(zip(self.eyes, self.grounds, strict=True)):
-            cells, fine, view = eye(images[:, index])
+            with torch.autocast("cpu", torch.bfloat16, enabled=_HALF and images.dtype == torch.float32):
+                features = eye(images[:, index])
+            cells, fine, view = (part.to(images.dtype) for part in features)
             view = view.repeat_interleave(asked, dim=0)
             logits = seek @ cells.transpose(1, 2) / cells.shape[2] ** 0.5
             picked = logits.argmax(dim=-1)
@@ -345,8 +351,8 @@ class Trunk(nn.Module):
             waves = _waves(places)
             fixed = torch.cat([4 * places[:, _FIXED] - 2, waves[:, _FIXED]], dim=-1)
             known = torch.cat([view, fixed.flatten(1), state], dim=1)
-            seen = None if index else places[:, _FIXED]  # where marks are seen is taught in the first picture only
-            told, camera = ground(known, marks, seen)
+            spots = None if index else places[:, _FIXED]  # where marks are seen is taught in the first picture only
+            told, camera = ground(known, marks, spots)
             point = camera.table(places).clamp(-_FAR, _FAR)
             where = torch.cat([waves, point / _REACH, (point - tool) / _REACH], dim=-1)
             memory += [self.sees(torch.cat([found, where], dim=-1)) + queries, view[:, None]]
