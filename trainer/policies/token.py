@@ -1,11 +1,12 @@
-"""A policy that decides in words of its own: each number of an action is one of 256 bins, chosen one after the other (OpenVLA's shape).
+"""A policy that decides in words of its own: each number of an action is one of 256 bins (OpenVLA's shape), all chosen at once (as in OpenVLA-OFT,
+Kim et al. 2025): told one after the other, numbers were learned from those before them, less from what is seen.
 
 Knows no training loop. Bins lie evenly over what was demonstrated of each number; all of them are legal at each place.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from torch.nn import functional as F
 
 from worldgen.sim.worlds import Observations
 
-from ..config import Ode, Sampler, TrunkSettings, Zero
+from ..config import Sampler, TrunkSettings, Zero
 from ..records import Decisions, Interface
 from .base import Acting, Batch, Inputs
 from .text import Words
-from .vision import Block, Offered, offers
+from .vision import Block, offers
 
 BINS = 256
 _TAIL = 1e-3
@@ -27,12 +28,12 @@ _TAIL = 1e-3
 _REACH = 4.0
 """Standard deviations between the middle and either end, where nothing was demonstrated yet; and at least a quarter of that."""
 _WAVES = 64
-"""Cosines over the bins that bins are known and chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
+"""Cosines over the bins that bins are chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
 of its own for each, every one of 256 would have to be seen."""
 
 
 class TokenPolicy(Acting):
-    """The trunk of `flow`, with actions as tokens that are decoded one after the other.
+    """The trunk of `flow`, with the numbers of actions as tokens, each independent of the others given what is seen.
 
     Args:
         interface: What is seen and done.
@@ -40,7 +41,7 @@ class TokenPolicy(Acting):
         words: Tokenizer.
         horizon: Actions that are predicted.
         chunk: Actions that are executed, the first of them.
-        layers: Layers of the decoder.
+        layers: Layers of the decoder, in which each action is one place.
         temperature: That tokens are drawn with, and scored with.
     """
 
@@ -62,11 +63,9 @@ class TokenPolicy(Acting):
             raise ValueError(f"temperature {temperature} must be above 0.")
         super().__init__(interface, trunk, words)
         self.horizon, self.chunk, self.layers, self.temperature = horizon, chunk, layers, temperature
-        count = horizon * len(interface.action)
-        self.values = nn.Linear(_WAVES, trunk.width)
-        self.places = nn.Parameter(0.02 * torch.randn(count, trunk.width))
+        self.places = nn.Parameter(0.02 * torch.randn(horizon, trunk.width))
         self.decoder = nn.ModuleList([Block(trunk.width, trunk.heads, across=True) for _ in range(layers)])
-        self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, _WAVES)
+        self.norm, self.leave = nn.LayerNorm(trunk.width), nn.Linear(trunk.width, len(interface.action) * _WAVES)
         self.register_buffer("waves", _cosines(), persistent=False)
         self.waves: Tensor
         for name, end in (("low", -_REACH), ("high", _REACH)):  # of each number, normalised
@@ -101,18 +100,18 @@ class TokenPolicy(Acting):
     def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of the tokens of valid actions [nats]."""
         memory = self.recall(batch.inputs) if memory is None else memory
-        tokens = self.tokens(batch.actions)
-        miss = F.cross_entropy(self._logits(tokens, self.offered(memory)).transpose(1, 2), tokens, reduction="none")
+        miss = F.cross_entropy(self._logits(memory).transpose(1, 2), self.tokens(batch.actions), reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
         return (miss * valid).sum() / valid.sum().clamp_min(1)
 
     @torch.no_grad()
     def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
-        """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token each time."""
+        """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token in each place."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
-        greedy = isinstance(sampler or Ode(), Zero)
-        tokens = self._decoded(memory, None if greedy else rng)
+        share, greedy = self._shares(memory)[:, : self.chunk * len(self.interface.action)], isinstance(sampler, Zero)
+        drawn = torch.multinomial(share.exp().flatten(0, 1), 1, generator=rng).view(share.shape[:2])
+        tokens = share.argmax(dim=-1) if greedy else drawn
         trace = {"tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)
@@ -128,38 +127,21 @@ class TokenPolicy(Acting):
         tokens = trace["tokens"]
         if trace["greedy"]:
             return torch.zeros(len(tokens), 1, 1), torch.zeros(len(tokens))
-        share = (self._logits(tokens, self.offered(memory)) / self.temperature).log_softmax(dim=-1)
+        share = self._shares(memory)[:, : tokens.shape[1]]
         logp = share.gather(2, tokens[..., None])[..., 0]
         return logp.unflatten(1, (-1, len(self.interface.action))), -(share.exp() * share).sum(dim=(1, 2))
 
-    def offered(self, memory: Tensor) -> list[Offered]:
-        """Return what the layers find in a memory (N, M, W)."""
-        return offers(self.decoder, memory)
+    def _shares(self, memory: Tensor) -> Tensor:
+        """Return log-probabilities (N, H * 7, BINS) of each token, at the policy's temperature."""
+        return (self._logits(memory) / self.temperature).log_softmax(dim=-1)
 
-    def _decoded(self, memory: Tensor, rng: torch.Generator | None) -> Tensor:
-        """Return tokens (N, C * 7), one after the other: drawn, or without random numbers the likeliest each time."""
-        offered, past = self.offered(memory), list[Offered | None]([None] * len(self.decoder))
-        drawn = list[Tensor]()
-        for place in range(self.chunk * len(self.interface.action)):
-            known = self.waves[drawn[-1]] if drawn else memory.new_zeros(len(memory), 1, _WAVES)
-            now = self.values(known) + self.places[place]
-            for number, layer in enumerate(self.decoder):
-                now, past[number] = cast(Block, layer).extended(now, past[number], offered[number])
-            logits = self.leave(self.norm(now[:, 0])) @ self.waves.T / self.temperature
-            drawn.append(
-                torch.multinomial(logits.softmax(dim=1), 1, generator=rng)
-                if rng
-                else logits.argmax(dim=1, keepdim=True)
-            )
-        return torch.cat(drawn, dim=1)
-
-    def _logits(self, tokens: Tensor, offered: list[Offered]) -> Tensor:
-        """Return logits (N, L, BINS) of each token, given those before it; the last token given is not looked at."""
-        before = F.pad(self.waves[tokens[:, :-1]], (0, 0, 1, 0))  # a sentence begins with none
-        now = self.values(before) + self.places[: tokens.shape[1]]
-        for layer, found in zip(self.decoder, offered, strict=True):
-            now = layer(now, offered=found, causal=True)
-        logits: Tensor = self.leave(self.norm(now)) @ self.waves.T
+    def _logits(self, memory: Tensor) -> Tensor:
+        """Return logits (N, H * 7, BINS) of each token."""
+        now = self.places.expand(len(memory), -1, -1)
+        for layer, found in zip(self.decoder, offers(self.decoder, memory), strict=True):
+            now = layer(now, offered=found)
+        waves = self.leave(self.norm(now)).unflatten(2, (len(self.interface.action), _WAVES)).flatten(1, 2)
+        logits: Tensor = waves @ self.waves.T
         return logits
 
 

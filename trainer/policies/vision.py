@@ -129,7 +129,6 @@ class Block(nn.Module):
         hidden: Tensor | None = None,
         offered: Offered | None = None,
         hidden_memory: Tensor | None = None,
-        causal: bool = False,
     ) -> Tensor:
         """Return tokens (R * N, L, W).
 
@@ -138,22 +137,11 @@ class Block(nn.Module):
             hidden: (R * N, L) tokens that no token looks at.
             offered: What `offered` makes of a memory (N, M, W).
             hidden_memory: (N, M) tokens of the memory that no token looks at.
-            causal: Whether a token sees itself and earlier ones only.
         """
         query, key, value = map(self._split, self.mix(self.norm(tokens)).chunk(3, dim=-1))
         mask = None if hidden is None else ~hidden[:, None, None]
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        return self._finished(tokens + self.out(self._join(seen)), offered, hidden_memory)
-
-    def extended(self, token: Tensor, past: Offered | None, offered: Offered) -> tuple[Tensor, Offered]:
-        """Return what `forward` with `causal` makes of the next token (N, 1, W), and the keys and values that now are past."""
-        query, *new = map(self._split, self.mix(self.norm(token)).chunk(3, dim=-1))
-        key, value = new if past is None else (torch.cat(pair, dim=2) for pair in zip(past, new, strict=True))
-        seen = F.scaled_dot_product_attention(query, key, value)
-        return self._finished(token + self.out(self._join(seen)), offered), (key, value)
-
-    def _finished(self, tokens: Tensor, offered: Offered | None, hidden_memory: Tensor | None = None) -> Tensor:
-        """Return tokens that have looked at each other after they looked at the memory, too."""
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        tokens = tokens + self.out(self._join(seen))
         if offered is not None:
             key, value = offered
             mask = None if hidden_memory is None else ~hidden_memory[:, None, None]

@@ -146,16 +146,7 @@ class TestBlock:
         assert torch.allclose(before, block(tokens, None, block.offered(memory[:, :3])), atol=1e-6)
         assert not torch.allclose(before, block(tokens, None, block.offered(memory)), atol=1e-3)
 
-    @pytest.mark.parametrize("place", range(6))
-    def test_a_causal_token_sees_no_later_one(self, block: Block, place: int) -> None:
-        tokens, memory = self.tokens(), self.tokens(5, seed=2)
-        other = tokens.clone()
-        other[:, place:] = self.tokens(seed=5)[:, place:]
-        before, after = (block(item, offered=block.offered(memory), causal=True) for item in (tokens, other))
-        assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
-        assert not torch.allclose(before[:, place:], after[:, place:], atol=1e-2)
-
-    def test_without_causality_all_are_seen(self, block: Block) -> None:
+    def test_all_tokens_are_seen(self, block: Block) -> None:
         tokens = self.tokens()
         other = tokens.clone()
         other[:, -1] = self.tokens(seed=5)[:, -1]
@@ -169,11 +160,3 @@ class TestBlock:
         alone = block(tokens, None, block.offered(memory.repeat_interleave(rows, dim=0)))
         assert torch.allclose(whole, alone, atol=1e-6)
         assert not torch.allclose(whole, block(tokens, None, block.offered(memory.flip(0))), atol=1e-3)
-
-    def test_tokens_one_by_one_are_those_at_once(self, block: Block) -> None:
-        offered, tokens = block.offered(self.tokens(5, seed=2)), self.tokens()
-        whole, past, parts = block(tokens, None, offered, causal=True), None, []
-        for token in tokens.split(1, dim=1):
-            part, past = block.extended(token, past, offered)
-            parts.append(part)
-        assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
