@@ -1,8 +1,8 @@
 """What imitation reaches with and without a pretrained base: `python -m benchmarks.learning`. Prints Markdown for docs/results.md.
 
 In turn, each kept and gone on with after a kill: a library of all task families; a base that learns to see on its training split;
-demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, and a control that gets
-the sentences of other episodes; evaluation on scenes of the other splits, which nothing was trained on.
+demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, a control that gets
+the sentences of other episodes, and one whose last 2000 demonstrations mend what the policy of the first 1000 does; evaluation on scenes of the other splits, which nothing was trained on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Config:
     episodes: int = 500
     """Of each evaluation."""
     controls: bool = True
-    """Also random weights and shuffled instructions."""
+    """Also random weights, shuffled instructions, tokens, and demonstrations that mend."""
+    mended: float = 0.5
+    """Share of the steps of those that the policy to be mended drives."""
     warm: tuple[int, ...] = (1_500, 3_000, 4_000, 5_000)
     """Optimiser steps of what decides alone, for each number of demonstrations."""
     steps: tuple[int, ...] = (300, 600, 1_200, 2_000)
@@ -72,8 +74,8 @@ def main(config: Config) -> None:
         _sight(config, library, base)
     print(f"| start | demonstrations | policy | never-trained scenes | 95 % | n | {' | '.join(SPLITS)} |")
     print("|---|---|---|---|---|---|" + "---|" * len(SPLITS))
-    for start, count, kind, shuffled in _cells(config):
-        name = f"{kind}-{start}-{count}{'-shuffled' if shuffled else ''}"
+    for start, count, kind, how in _cells(config):
+        name = f"{kind}-{start}-{count}{how and '-'}{how}"
         if config.cells and name not in config.cells:
             continue
         place, based = config.demonstrations.index(count), start == "base"
@@ -83,12 +85,13 @@ def main(config: Config) -> None:
             limit=count,
             warm=config.warm[place],
             steps=config.steps[place] if based else config.bare[place],
-            shuffle_instructions=shuffled,
+            shuffle_instructions=how == "shuffled",
             threads=config.threads,
         )
-        report = _measured(config, library, data, replace(chosen, out=config.out / name))
+        shown = _mended(config, library) if how == "mended" else data
+        report = _measured(config, library, shown, replace(chosen, out=config.out / name))
         share = report.total
-        what = f"{start}, shuffled instructions" if shuffled else start
+        what = f"{start}, {how}" if how else start
         each = " | ".join(f"{report.by_split[split].rate:.1%}" if split in report.by_split else "-" for split in SPLITS)
         interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
         print(f"| {what} | {count} | {kind} | {share.rate:.1%} | {interval} | {share.trials} | {each} |", flush=True)
@@ -114,14 +117,25 @@ def _sight(config: Config, library: Path, base: str) -> None:
     print()
 
 
-def _cells(config: Config) -> list[tuple[str, int, str, bool]]:
-    """Return start, demonstrations, policy and whether instructions are shuffled, of each row."""
-    rows = [("base", count, "flow", False) for count in config.demonstrations]
+def _cells(config: Config) -> list[tuple[str, int, str, str]]:
+    """Return start, demonstrations, policy and what is special, of each row."""
+    rows, most = [("base", count, "flow", "") for count in config.demonstrations], max(config.demonstrations)
     if config.controls:
-        rows += [("none", count, "flow", False) for count in config.demonstrations]
-        rows += [("base", max(config.demonstrations), "flow", True)]
-        rows += [("base", count, "token", False) for count in config.demonstrations if count == 1000]
+        rows += [("none", count, "flow", "") for count in config.demonstrations]
+        rows += [("base", most, "flow", "shuffled")]
+        if 1000 in config.demonstrations:
+            rows += [("base", 1000, "token", ""), ("base", most, "flow", "mended")]
     return rows
+
+
+def _mended(config: Config, library: Path) -> Path:
+    """Return data whose first 1000 demonstrations are those of the others, and whose others begin where the policy learned from these leads."""
+    asked = Demos(out=config.out / "mended", episodes=1000, workers=config.workers)
+    demonstrate(library, asked, _tell)
+    pilot = str(config.out / "flow-base-1000")
+    more = replace(asked, episodes=max(config.demonstrations), disturb=config.mended, pilot=pilot)
+    demonstrate(library, more, _tell)
+    return asked.out
 
 
 def _measured(config: Config, library: Path, data: Path, chosen: Sft) -> Report:
