@@ -201,10 +201,9 @@ class Eye(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return features (N, GRID², W), fine ones (N, (FINER * GRID)², FINE) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
-        mean, spread = image.mean(dim=(2, 3), keepdim=True), image.std(dim=(2, 3), correction=0, keepdim=True)
-        both = torch.cat(
-            [image, (image - mean) / (spread + _DARK)], dim=1
-        )  # coloured, dim light leaves the second half as it is
+        off = image - image.mean(dim=(2, 3), keepdim=True)
+        spread = off.square().mean(dim=(2, 3), keepdim=True).sqrt()
+        both = torch.cat([image, off / (spread + _DARK)], dim=1)  # coloured, dim light leaves the second half as it is
         fine = F.relu(self.stem(both.contiguous(memory_format=torch.channels_last)))
         grid = self.down(fine) + self.place
         for block in self.blocks:
