@@ -1,7 +1,6 @@
 """What reinforcement learning minimises. Knows tensors, no worlds and no policies.
 
-Sources: Schulman et al. 2017 (clipping), Ye et al. 2020 (dual clip), Yu et al. 2025 (clip higher), Schulman 2020 (k2 estimate of KL: unlike k3 it
-does not hang on single rows).
+Sources: Schulman et al. 2017 (clipping), Ye et al. 2020 (dual clip), Yu et al. 2025 (clip higher), Schulman 2020 (k2 estimate of KL).
 """
 
 from __future__ import annotations
@@ -12,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_OTHER = 1.0
+"""Most that one decision counts in the divergence [nats]: where another thing is looked at all at once, it is another decision, and its density says
+nothing of how far the rest has gone. One such row in a hundred thousand would be all of a mean."""
 _HUBER = 10.0
 """Where the loss of a value turns from square to straight."""
 
@@ -53,7 +55,7 @@ def policy_loss(
     with torch.no_grad():
         outside = torch.where(gain > 0, ratio > 1 + clip.high, ratio < 1 - clip.low) & (gain != 0)
         parts = {
-            "kl": float((shift.sum(dim=1) ** 2 * share.sum(dim=1)).sum() / 2),
+            "kl": float(((shift.sum(dim=1) ** 2 / 2).clamp(max=_OTHER) * share.sum(dim=1)).sum()),
             "clipped": float((outside * share).sum()),
             "ratio": float((ratio * share).sum()),
         }

@@ -200,8 +200,11 @@ class Learner:
         judged = self.judge(rollout, iteration, rng)
         figures |= judged.figures
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
-        if not alone and judged.weight.any():
-            figures |= self.improve(rollout, old, judged, rng, generator(self.config, iteration, 4))
+        if judged.weight.any():
+            rate = (
+                0.0 if alone else self.pace * self.config.lr
+            )  # then the optimiser only learns how large gradients are
+            figures |= self.improve(rollout, old, judged, rate, rng, generator(self.config, iteration, 4))
             if figures["skipped"] and figures["skipped"] >= figures["updates"]:
                 raise RunError("No update had a finite gradient. Use a smaller --lr, and start from a sound policy.")
             follow(self.mean, self.policy, _MEAN)
@@ -244,7 +247,13 @@ class Learner:
         return Judged(whole, torch.ones(len(rollout)), figures)
 
     def improve(
-        self, rollout: Rollout, old: Tensor, judged: Judged, rng: torch.Generator, anchored: torch.Generator
+        self,
+        rollout: Rollout,
+        old: Tensor,
+        judged: Judged,
+        rate: float,
+        rng: torch.Generator,
+        anchored: torch.Generator,
     ) -> dict[str, float]:
         """Move the policy until it has gone as far as it may; return means over the batches, how far it went, and how many steps were made."""
         algorithm, seen = self.config.algorithm, defaultdict[str, list[float]](list)
@@ -252,7 +261,7 @@ class Learner:
         power = 1.0 if drawn is None else 1 / max(1, int(drawn.sum(dim=1).max()))
         clip = Clip(algorithm.low, algorithm.high, power=power)
         counted, stopped, skipped = judged.weight.nonzero()[:, 0], False, 0
-        self.optimiser.param_groups[0]["lr"] = self.pace * self.config.lr
+        self.optimiser.param_groups[0]["lr"] = rate
         for rows in (some for _ in range(self.config.epochs) for some in self._parts(counted, rng)):
             inputs = rollout.inputs(rows)
             view = self.policy.remember(inputs)
@@ -280,7 +289,8 @@ class Learner:
                 seen[name].append(value)
             if stopped:
                 break
-        self._adapt(max(seen["kl"]))
+        if rate:
+            self._adapt(max(seen["kl"]))
         made = {name: float(np.mean(values)) for name, values in seen.items()}
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,

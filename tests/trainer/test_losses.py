@@ -51,6 +51,13 @@ def test_figures_by_hand() -> None:
     assert parts["kl"] == pytest.approx((math.log(1.5) ** 2 + math.log(0.5) ** 2) / 6, abs=1e-6)
 
 
+def test_one_decision_that_became_another_is_not_all_of_the_divergence() -> None:
+    new = torch.full((100, 1), 0.1)
+    new[7] = -40.0
+    _, parts = policy_loss(new, torch.zeros(100, 1), torch.ones(100), torch.ones(100, 1), Clip(0.2, 0.2))
+    assert parts["kl"] == pytest.approx((99 * 0.1**2 / 2 + 1) / 100)
+
+
 def test_parts_of_a_decision_are_clipped_apart_and_diverge_together() -> None:
     new = torch.tensor([[math.log(1.5), math.log(1.1)]], requires_grad=True)
     loss, parts = policy_loss(new, torch.zeros(1, 2), torch.ones(1), torch.ones(1, 2), Clip(0.2, 0.2))

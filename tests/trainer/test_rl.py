@@ -52,12 +52,18 @@ class TestInvariants:
         before = [value.clone() for value in actor.parameters()]
         critic = [value.clone() for value in learner.net["critic"].parameters()]
         figures = learner.learn(rollout(actor), 0)
-        assert "kl" not in figures
+        assert figures["kl"] < 1e-6
+        assert figures["pace"] == 1, "a step that was none says nothing of its size"
         assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
+        moments = learner.optimiser.state[
+            next(actor.expert.parameters() if kind is FlowPolicy else actor.decoder.parameters())
+        ]
+        assert moments["exp_avg_sq"].any(), "how large gradients are is learned meanwhile"
         assert not all(
             torch.equal(one, two) for one, two in zip(critic, learner.net["critic"].parameters(), strict=True)
         )
-        assert "kl" in learner.learn(rollout(actor), 1)
+        learner.learn(rollout(actor), 1)
+        assert not all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
 
 
 def test_a_policy_that_does_not_repeat_itself_is_refused() -> None:
@@ -155,7 +161,9 @@ def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
     before = [value.clone() for value in actor.parameters()]
     judged = learner.judge(made, 0, torch.Generator().manual_seed(0))
     judged.advantages[:] = float("nan")
-    figures = learner.improve(made, learner.look(made), judged, *(torch.Generator().manual_seed(0) for _ in range(2)))
+    figures = learner.improve(
+        made, learner.look(made), judged, 1e-3, *(torch.Generator().manual_seed(0) for _ in range(2))
+    )
     assert figures["skipped"] == figures["updates"] >= 1
     assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
 
