@@ -281,7 +281,7 @@ class Rl:
     steps: Count = 4
     """Denoising steps of a flow policy."""
     lr: Amount = 1e-5
-    """Learning rate of the policy; it becomes larger or smaller as an iteration goes less than half as far as `kl`, or twice."""
+    """Learning rate of the policy; it becomes larger where an iteration goes less than half as far as `kl`, smaller where it has to stop there."""
     batch: Count = 512
     """Most decisions an optimiser step."""
     epochs: Count = 2

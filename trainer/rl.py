@@ -50,9 +50,9 @@ _MEAN = 0.9
 _EXACT, _LOUD, _MOST = 1e-4, 0.1, 0.99
 """How far ratios may be off 1 before anything was learned, with noise so strong (with less noise rounding weighs more), and the share of
 them that must be so near: now and then two cells of a picture are equally likely, and another batch decides between them."""
-_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.5, 1.5, 0.03, 4.0
-"""What the learning rate is taken times where an iteration went more than twice as far as it should, or less than half as far, and the
-least and greatest that becomes of it, as shares of the one that was asked for."""
+_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.03, 4.0
+"""What the learning rate is taken times where an iteration had to stop, for many small steps lead farther than a few large ones of the same
+divergence, or went less than half as far as it might, and the least and greatest that becomes of it, as shares of the one that was asked for."""
 
 
 def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
@@ -290,7 +290,7 @@ class Learner:
             if stopped:
                 break
         if rate:
-            self._adapt(max(seen["kl"]))
+            self._adapt(max(seen["kl"]), stopped)
         made = {name: float(np.mean(values)) for name, values in seen.items()}
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
@@ -307,9 +307,9 @@ class Learner:
         each = judged.weight[rows][:, None, None] * done[..., None] / done.sum(dim=1).clamp_min(1)[:, None, None]
         return self._apart(each.expand_as(logp))
 
-    def _adapt(self, far: float) -> None:
-        """Take smaller steps where an iteration went too far, larger ones where it hardly moved."""
-        factor = _SLOWER if far > 2 * self.config.kl else _FASTER if far < self.config.kl / 2 else 1.0
+    def _adapt(self, far: float, stopped: bool) -> None:
+        """Take smaller steps where an iteration was stopped before it had learned from all, larger ones where it hardly moved."""
+        factor = _SLOWER if stopped else _FASTER if far < self.config.kl / 2 else 1.0
         self.pace = min(max(self.pace * factor, _LEAST), _HIGHEST)
 
     def _parts(self, rows: Tensor, rng: torch.Generator) -> Sequence[Tensor]:

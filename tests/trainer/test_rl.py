@@ -112,7 +112,7 @@ def test_it_stops_where_it_has_gone_far_enough() -> None:
     figures = learner.learn(rollout(actor), 0)
     assert 1 <= figures["updates"] < 8
     assert figures["kl"] > 1e-4, "what was too far is told"
-    assert learner.pace == 0.5
+    assert learner.pace == 0.7
 
 
 def test_steps_become_larger_where_hardly_anything_moves() -> None:
