@@ -31,6 +31,10 @@ _WAVES = 64
 """Cosines over the bins that bins are chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
 of its own for each, every one of 256 would have to be seen."""
 
+_BLUR = 4.0
+"""Standard deviation that a demonstrated number is learned with, in bins: a tenth of a standard deviation of actions, as much as they are explored
+with. Bins learned to the letter are learned by heart."""
+
 
 class TokenPolicy(Acting):
     """The trunk of `flow`, with the numbers of actions as tokens, each independent of the others given what is seen.
@@ -98,20 +102,22 @@ class TokenPolicy(Acting):
         return self.statistics.physical(self.low + share * (self.high - self.low))
 
     def imitation_loss(self, batch: Batch, rng: torch.Generator, memory: Tensor | None = None) -> Tensor:
-        """Return the mean cross-entropy of the tokens of valid actions [nats]."""
+        """Return the mean cross-entropy of the blurred tokens of valid actions [nats]."""
         memory = self.recall(batch.inputs) if memory is None else memory
-        miss = F.cross_entropy(self._logits(memory).transpose(1, 2), self.tokens(batch.actions), reduction="none")
+        off = torch.arange(BINS) - self.tokens(batch.actions)[..., None]
+        aims = (-0.5 * (off / _BLUR) ** 2).softmax(dim=-1)
+        miss = F.cross_entropy(self._logits(memory).transpose(1, 2), aims.transpose(1, 2), reduction="none")
         valid = batch.valid.repeat_interleave(len(self.interface.action), dim=1)
         return (miss * valid).sum() / valid.sum().clamp_min(1)
 
     @torch.no_grad()
     def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
-        """Decide for each of N observations; see `Policy.act`. With `Zero`: the likeliest token in each place."""
+        """Decide for each of N observations; see `Policy.act`. With `Zero`: the middle one, as likely passed as not, in each place."""
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
         share, greedy = self._shares(memory)[:, : self.chunk * len(self.interface.action)], isinstance(sampler, Zero)
         drawn = torch.multinomial(share.exp().flatten(0, 1), 1, generator=rng).view(share.shape[:2])
-        tokens = share.argmax(dim=-1) if greedy else drawn
+        tokens = (share.exp().cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=BINS - 1) if greedy else drawn
         trace = {"tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)

@@ -187,6 +187,23 @@ class TestTokens:
         counted = torch.bincount(drawn, minlength=256) / 4000
         assert float((counted - share).abs().sum() / 2) < 0.15
 
+    def test_without_noise_the_middle_is_chosen_not_the_likeliest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        policy = make(TokenPolicy)
+        share = torch.full((2, 28, 256), 1e-9)
+        share[..., 10], share[..., 100], share[..., 120] = 0.4, 0.3, 0.3
+        monkeypatch.setattr(policy, "_logits", lambda _: share.log())
+        assert (policy.act(observations(2), None, Zero()).trace["tokens"] == 100).all()
+
+    def test_a_near_miss_is_better_than_a_far_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        policy = make(TokenPolicy)
+        shown = batch(policy)
+        aims, losses = policy.tokens(shown.actions), []
+        for off in (0, 3, 40):
+            spread = (torch.arange(256) - aims[..., None] - off) / 4.0
+            monkeypatch.setattr(policy, "_logits", lambda _, spread=spread: -0.5 * spread**2)
+            losses.append(float(policy.imitation_loss(shown, torch.Generator())))
+        assert losses[0] < losses[1] < losses[2]
+
     def test_bins_are_finer_than_any_servo(self) -> None:
         policy = make(TokenPolicy)
         actions = batch(policy).actions
