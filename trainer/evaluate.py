@@ -69,13 +69,15 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         DatasetError: When the policy is made for another arm or camera.
     """
     require(config)
+    if config.set and config.split != Evaluate.split:
+        raise RunError(f"--set {config.set} is played in scenes of its own: leave --split {config.split} out.")
     torch.set_num_threads(config.threads)
     policy, out = load_acting(run), folder_of(run, config)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
     face, digest = policy.interface, file_digest(library / "library.json")
     require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
-    versus = _versus(config, digest) if config.versus else None
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
+    versus = _versus(config, digest, starts) if config.versus else None
     others = _others(scenes) if config.shuffle_instructions else {}
     _made(out)
     courses = list(_told(rollout(policy, library, starts, config, sampler, others), len(starts), tell))
@@ -97,11 +99,16 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     return report
 
 
-def _versus(config: Evaluate, digest: str) -> Report:
+def _versus(config: Evaluate, digest: str, starts: Sequence[Start]) -> Report:
     """Return the report to compare with; one of other starts is refused before anything is played."""
     place = Path(config.versus or "")
     found = Report.load(place.parent if place.name == "report.json" else place)
     require_alike(found, digest, domain_of(config).model_dump(mode="json"), f"--versus '{place}'")
+    if not {(one.scene, one.seed) for one in found.episodes} & {(start.scene, start.seed) for start in starts}:
+        raise RunError(
+            f"--versus '{place}' has no start in common with this evaluation: it is of {', '.join(found.splits)}"
+            f"{found.set_name and ' and set '}{found.set_name}. Use the same --split or --set, and the same --purpose."
+        )
     return found
 
 
@@ -164,17 +171,24 @@ def _others(scenes: Sequence[Scene]) -> dict[str, tuple[str, ...]]:
     Raises:
         RunError: When all ask for the same.
     """
-    found, half = {}, len(scenes) // 2
+    found, half, asked = {}, len(scenes) // 2, [_asked(scene) for scene in scenes]
     for index, scene in enumerate(scenes):
-        turned = [scenes[(index + half + step) % len(scenes)].record for step in range(len(scenes))]
-        others = [each for each in turned if each.spec.task.instruction != scene.record.spec.task.instruction]
+        turned = [(index + half + step) % len(scenes) for step in range(len(scenes))]
+        others = [scenes[each].record for each in turned if asked[each] != asked[index]]
         if not others:
             raise RunError(
-                "All scenes have the same instruction: none can be given that of another. Take a larger library."
+                "All scenes ask for the same thing: none can be given the sentence of another. Take a library of several tasks."
             )
         near = next((each for each in others if each.split == scene.record.split), others[0])
         found[scene.name] = near.spec.task.sentences()
     return found
+
+
+def _asked(scene: Scene) -> list[object]:
+    """Return what is to be done in a scene, in whatever words: the kinds of its goals, and what the things in them are."""
+    spec = scene.record.spec
+    known = {item.name: (item.category, item.colour) for item in spec.objects}
+    return [(type(goal), [known.get(name) for name in goal_names(goal)]) for goal in spec.task.goals]
 
 
 def judge(course: Course, scene: Scene, rate_hz: float, still: float = _STILL) -> Played:
@@ -234,7 +248,7 @@ def _told(courses: Iterator[Course], count: int, tell: Callable[[str], None]) ->
         won += course.end == "success"
         if 10 * number // count > said or number == count:
             said = 10 * number // count
-            tell(f"{number} of {count} episodes, {won} successes")
+            tell(f"{number} of {count} episodes are over, {won} successes (which are over first)")
         course.forget()
         yield course
 

@@ -15,7 +15,7 @@ from . import checkpoint
 from .errors import RunError
 from .metrics import Log
 
-_SAVE = 500
+_SAVE = 100
 """Steps between two saved states."""
 _TELL = 100
 """Steps between two lines."""
@@ -95,7 +95,7 @@ def fit(
                 log.append({"step": step + 1, **shown})
                 words = ", ".join(f"{name} {number:.3g}" for name, number in shown.items())
                 left = (time.monotonic() - begun) / (step + 1 - first) * (plan.steps - step - 1)
-                tell(f"step {step + 1} of {plan.steps}: {words}; {left / 60:.0f} min left")
+                tell(f"step {step + 1} of {plan.steps}: {words}; {lasting(left)} left")
             if step % _SAVE == _SAVE - 1 or step + 1 == plan.steps:
                 checkpoint.save_training(state, net, optimiser, {"step": step + 1}, ema=ema)
     return ema
@@ -109,6 +109,11 @@ def descend(loss: Tensor, optimiser: torch.optim.Optimizer, net: nn.Module) -> T
     if torch.isfinite(norm):
         optimiser.step()
     return norm
+
+
+def lasting(seconds: float) -> str:
+    """Return a duration in words."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def cosine(step: int, steps: int, warm: float = 0.03) -> float:

@@ -40,7 +40,9 @@ def plot(runs: Sequence[Path], out: Path) -> None:
     shown = [(name, title) for name, title in _SHOWN if any(_curve(log, name) for log in logs)]
     if not shown:
         names = ", ".join(map(str, runs))
-        raise RunError(f"The logs of {names} hold none of {', '.join(name for name, _ in _SHOWN)}.")
+        raise RunError(
+            f"The logs of {names} hold none of {', '.join(name for name, _ in _SHOWN)}: give runs of `trainer rl`."
+        )
     try:
         import_module("matplotlib").use("Agg")
         pyplot = import_module("matplotlib.pyplot")

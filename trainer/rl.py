@@ -32,7 +32,7 @@ from .anchor import Anchor
 from .config import Grpo, Rl
 from .episodes import Scenes, generator, groups, played, scores
 from .errors import RunError
-from .fit import descend, follow
+from .fit import descend, follow, lasting
 from .folders import claim
 from .keeper import Keeper
 from .losses import Clip, explained, policy_loss, value_loss
@@ -108,7 +108,7 @@ def _run(library: Path, config: Rl, policy: Any, names: list[str], tell: Callabl
                 log.append(line)
                 learner.save(config.out / checkpoint.STATE, iteration + 1, scenes)
                 left = (time.monotonic() - begun) / (iteration + 1 - first) * (config.iterations - iteration - 1)
-                tell(f"{', '.join(f'{name} {value:.3g}' for name, value in line.items())}; {left / 60:.0f} min left")
+                tell(f"{', '.join(f'{name} {value:.3g}' for name, value in line.items())}; {lasting(left)} left")
             log.append({"step": config.iterations, **keeper.look(learner, config.iterations), "done": 1})
     return keeper.chosen
 

@@ -10,6 +10,7 @@ from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.domains import CameraRanges, Domain, LightRanges, Placement, TextureRanges
 from worldgen.spec import InGoal, OnGoal, Range, goal_names
+from worldgen.wire import SPLITS
 
 from .errors import RunError
 
@@ -100,7 +101,13 @@ def chosen(name: str) -> TestSet:
 
 
 def scenes_of(library: Path, split: str) -> list[Scene]:
-    """Return the scenes of a split, of `all`, or of `unseen`: all but train."""
+    """Return the scenes of a split, of `all`, or of `unseen`: all but train.
+
+    Raises:
+        RunError: When there is no such split.
+    """
+    if split not in (*SPLITS, "all", "unseen"):
+        raise RunError(f"There is no split '{split}'. There are: unseen (all but train), all, {', '.join(SPLITS)}.")
     if split not in ("all", "unseen"):
         return list(SceneLibrary.open(library).scenes(split))
     return [scene for scene in SceneLibrary.open(library).scenes() if split == "all" or scene.record.split != "train"]

@@ -47,7 +47,8 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     with claim(config.out, {**_plain(config), "data": data.digest(), "base": base and policy_digest(config.base)}):
         windows = Windows.of(data, policy.horizon)
         tell(
-            f"{data.episodes} episodes, {len(windows.frames)} frames; {sum(p.numel() for p in policy.parameters()):,} parameters"
+            f"{data.episodes} episodes, {len(windows.frames)} of {len(data.state)} frames to imitate (not what somebody else did); "
+            f"{sum(p.numel() for p in policy.parameters()):,} parameters"
         )
         if fresh and config.warm:
             _warmed(policy, windows, config, tell)

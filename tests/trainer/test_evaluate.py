@@ -30,6 +30,7 @@ from worldgen.sim.stage import Settings, Stage
 from worldgen.sim.truth import PRIVILEGED, goals_of
 from worldgen.sim.world import World
 from worldgen.sim.worlds import Start
+from worldgen.spec import LiftedGoal
 
 from .policies.handmade import FACE, SMALL, words
 
@@ -39,7 +40,10 @@ def scenes(count: int) -> list[Any]:
 
 
 def scene_that_says(index: int, words: str, split: str = "unseen-objects") -> Any:
-    spec = SimpleNamespace(task=SimpleNamespace(instruction=words, sentences=lambda: (words, f"{words}, please")))
+    thing = SimpleNamespace(name="thing", category=words.lower(), colour="red")
+    goals = [LiftedGoal(target="thing", height=0.1)]
+    task = SimpleNamespace(instruction=words, goals=goals, sentences=lambda: (words, f"{words}, please"))
+    spec = SimpleNamespace(task=task, objects=[thing])
     return SimpleNamespace(name=f"{index:04d}", record=SimpleNamespace(spec=spec, split=split))
 
 
@@ -120,8 +124,12 @@ class TestOtherInstructions:
         shown = [scene_that_says(index, f"{'ab'[index % 2]}{index // 4}", "xy"[index // 4]) for index in range(8)]
         assert all(other[-1] == "01"[int(name) // 4] for name, (other, _) in _others(shown).items())
 
+    def test_other_words_for_the_same_are_not_another_one(self) -> None:
+        found = _others([scene_that_says(index, words) for index, words in enumerate(["a", "A", "A", "b"])])
+        assert [found[f"{index:04d}"][0] for index in range(3)] == ["b"] * 3
+
     def test_there_must_be_another_one(self) -> None:
-        with pytest.raises(RunError, match="same instruction"):
+        with pytest.raises(RunError, match="ask for the same"):
             _others([scene_that_says(index, "a") for index in range(3)])
 
 
@@ -263,7 +271,22 @@ class TestEvaluate:
         with pytest.raises(DatasetError, match="robot"):
             evaluate.evaluate(run, panda_library.root, self.CONFIG)
 
-    @pytest.mark.parametrize("change", [{"split": "unseen"}, {"split": "unseen-objects"}, {"set": "objects"}])
+    def test_a_set_has_scenes_of_its_own(self, library: SceneLibrary, run: Path) -> None:
+        with pytest.raises(RunError, match="leave --split train out"):
+            evaluate.evaluate(run, library.root, replace(self.CONFIG, set="light", split="train"), lambda _: None)
+
+    def test_a_report_of_other_starts_is_refused_before_anything_is_played(
+        self, library: SceneLibrary, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = replace(self.CONFIG, purpose="selection", out=tmp_path / "other")
+        evaluate.evaluate(run, library.root, replace(other, episodes=1), lambda _: None)
+        monkeypatch.setattr(evaluate, "rollout", None)
+        with pytest.raises(RunError, match=r"no start in common.*--purpose"):
+            evaluate.evaluate(run, library.root, replace(self.CONFIG, versus=tmp_path / "other"), lambda _: None)
+
+    @pytest.mark.parametrize(
+        "change", [{"split": "unseen"}, {"split": "unseen-objects"}, {"set": "objects", "split": "unseen"}]
+    )
     def test_a_library_without_such_scenes(self, library: SceneLibrary, run: Path, change: dict[str, Any]) -> None:
         with pytest.raises((RunError, LibraryError), match="unseen"):
             evaluate.evaluate(run, library.root, replace(self.CONFIG, **change))
