@@ -88,8 +88,9 @@ def main(config: Config) -> None:
             shuffle_instructions=how == "shuffled",
             threads=config.threads,
         )
-        shown = _mended(config, library) if how == "mended" else data
-        report = _measured(config, library, shown, replace(chosen, out=config.out / name))
+        made = config.out / name
+        shown = _mended(config, library) if how == "mended" and not (made / "policy").exists() else data
+        report = _measured(config, library, shown, replace(chosen, out=made))
         share = report.total
         what = f"{start}, {how}" if how else start
         each = " | ".join(f"{report.by_split[split].rate:.1%}" if split in report.by_split else "-" for split in SPLITS)
@@ -124,7 +125,8 @@ def _cells(config: Config) -> list[tuple[str, int, str, str]]:
         rows += [("none", count, "flow", "") for count in config.demonstrations]
         rows += [("base", most, "flow", "shuffled")]
         if 1000 in config.demonstrations:
-            rows += [("base", 1000, "token", ""), ("base", most, "flow", "mended")]
+            rows += [("base", 1000, "token", "")]
+            rows += [("base", most, "flow", "mended")] * (most > 1000)  # made last: it needs the policy of 1000
     return rows
 
 

@@ -97,7 +97,7 @@ class Informed(nn.Module):
         return Decisions(actions.numpy(), trace, np.zeros(len(actions), np.float32))
 
     def _errors(self, count: int, rng: torch.Generator) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.noise * torch.randn(count, 2, generator=rng).numpy()
+        found: NDArray[np.float32] = (self.noise * torch.randn(count, 2, generator=rng)).numpy()
         return found
 
 

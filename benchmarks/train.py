@@ -127,7 +127,7 @@ def _iteration(
         judged = learner.judge(rollout, iteration, rng)
         spent["critic"] += time.perf_counter() - begun
         begun = time.perf_counter()
-        learner.improve(rollout, old, judged, rng, rng)
+        learner.improve(rollout, old, judged, learner.pace * config.rl.lr, rng, rng)
         spent["policy"] += time.perf_counter() - begun
     return len(rollout)
 

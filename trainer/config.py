@@ -136,8 +136,8 @@ class Demos:
     disturb: Annotated[float, Within(0, 0.9)] = 0.12
     """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
     pilot: str = ""
-    """Run or policy folder that drives at those steps in place of pushes, so that the data shows how to mend its own mistakes (DAgger; a share of
-    0.5 does well). Empty for none."""
+    """Run or policy folder that drives at those steps in place of pushes, so that the data shows how to mend its own mistakes (DAgger; with a
+    share of 0.5 it has two fifths of the steps, for every episode begins with the expert). Empty for none."""
     slots: Count = 16
     """Episodes at once."""
     workers: Count = 2
@@ -287,7 +287,7 @@ class Rl:
     epochs: Count = 2
     """Passes over the decisions of an iteration."""
     kl: Positive = 0.05
-    """Divergence from the policy that played at which an iteration stops learning."""
+    """Divergence from the policy that played at which an iteration stops learning [nats]; a decision counts at most 1."""
     sight: Amount = 1.0
     """Weight of the loss of sight; 0 for none."""
     anchor: Anchored = Anchored()

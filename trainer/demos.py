@@ -1,4 +1,4 @@
-"""Demonstrations: the scripted expert plays scenes, and what it does becomes a dataset. Knows no networks.
+"""Demonstrations: the scripted expert plays scenes, and what it does becomes a dataset. Knows no networks; a pilot is only asked.
 
 At times somebody else has the arm on purpose: it is pushed off its way, or a policy drives (DAgger, Ross et al. 2011, with an expert that takes
 over). What follows shows how to come back; what somebody else does is marked and not imitated.
@@ -25,7 +25,6 @@ from worldgen.sim.worlds import Observations, ProcessWorlds, Start
 from worldgen.store import file_digest
 
 from .config import Demos, Zero
-from .dataset import require_fits
 from .errors import RunError
 from .folders import held
 from .limits import require
@@ -58,7 +57,7 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     scenes = list(SceneLibrary.open(library).scenes(config.split))
     interface = interface_of(scenes, library, config.split, config.size, config.cameras)
     families, tried, solved = {scene.name: scene.record.family for scene in scenes}, Counter[str](), Counter[str]()
-    pilot = _pilot(config.pilot, interface)
+    pilot = _pilot(config, interface)
     facts = {
         "domain": config.domain,
         "disturb": config.disturb,
@@ -67,6 +66,12 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
     }
     with held(config.out), Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
         count, first = writer.episodes, _resumed(writer, sorted(families), facts, config)
+        if changed := [
+            name for name in ("disturb", "pilot") if count and writer.last.get(name, "") not in (facts[name], None)
+        ]:
+            tell(
+                f"from here on with another {' and '.join(changed)}: {config.disturb:g}{config.pilot and ' by '}{config.pilot}"
+            )
         starts = _starts(sorted(families), config, first) if count < config.episodes else []
         with contextlib.closing(_shown(library, interface, starts, pilot, config)) as shown:
             for start, played in zip(starts, shown, strict=False):
@@ -237,19 +242,26 @@ class Pilot:
     """Which weights it has."""
 
 
-def _pilot(run: str, interface: Interface) -> Pilot | None:
+def _pilot(config: Demos, interface: Interface) -> Pilot | None:
     """Return who drives now and then; None for nobody.
 
     Raises:
         CheckpointError: When the policy cannot be read.
-        DatasetError: When it is made for another arm or camera.
+        RunError: When it is made for another arm or camera, or never drives.
     """
+    run = config.pilot
     if not run:
         return None
-    from .policies.store import load_acting, policy_digest  # needs torch, which demonstrations do without
+    if not config.disturb:
+        raise RunError(f"--pilot {run} never drives with --disturb 0: give it a share, such as 0.5.")
+    from .policies.store import load_acting, policy_digest, threads  # needs torch, which demonstrations do without
 
     policy = load_acting(Path(run))
-    require_fits(interface, policy.interface, Path(run))
+    if differences := interface.differences(policy.interface):
+        raise RunError(
+            f"--pilot {run} does not fit: {'; '.join(differences)} (what is asked for first). Use its --size and --cameras."
+        )
+    threads(1)  # it decides for one world at a time, so that what it does hangs on no other
     return Pilot(lambda seen: policy.act(seen, None, Zero()).actions[0], policy.chunk, policy_digest(run))
 
 

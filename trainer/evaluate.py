@@ -64,7 +64,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         tell: Takes lines about the progress.
 
     Raises:
-        RunError: When the library lacks the split.
+        RunError: When the library lacks the split, settings do not go together, or the report to compare with is of other starts.
         CheckpointError: When the policy cannot be read.
         DatasetError: When the policy is made for another arm or camera.
     """
@@ -248,7 +248,7 @@ def _told(courses: Iterator[Course], count: int, tell: Callable[[str], None]) ->
         won += course.end == "success"
         if 10 * number // count > said or number == count:
             said = 10 * number // count
-            tell(f"{number} of {count} episodes are over, {won} successes (which are over first)")
+            tell(f"{number} of {count} episodes are over, {won} successes, which take less time than failures")
         course.forget()
         yield course
 

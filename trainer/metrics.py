@@ -102,7 +102,7 @@ class Paired(Strict):
     high: float
     """Upper end of the 95 % interval of the difference [percentage points]."""
     p_value: float
-    """Exact two-sided test that both succeed equally often, of the signs of what each scene says; McNemar's where each start has its own."""
+    """Exact two-sided test that both succeed equally often: of all signs that the scenes' differences might have; McNemar's where each start has its own."""
     other: str = ""
     """Name of the second run; empty where nobody gave one."""
     left_out: int = 0
@@ -120,7 +120,7 @@ class Paired(Strict):
         p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         return (
             f"{verdict} {self.other or 'the other run'}",
-            f"{self.difference:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}; exact sign test by scene "
+            f"{self.difference:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}; exact sign-flip test by scene "
             f"{p_value}; {self.pairs} shared starts, {self.left_out} left out",
         )
 

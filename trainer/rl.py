@@ -51,8 +51,9 @@ _EXACT, _LOUD, _MOST = 1e-4, 0.1, 0.99
 """How far ratios may be off 1 before anything was learned, with noise so strong (with less noise rounding weighs more), and the share of
 them that must be so near: now and then two cells of a picture are equally likely, and another batch decides between them."""
 _SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.03, 4.0
-"""What the learning rate is taken times where an iteration had to stop, for many small steps lead farther than a few large ones of the same
-divergence, or went less than half as far as it might, and the least and greatest that becomes of it, as shares of the one that was asked for."""
+"""What the learning rate is taken times where an iteration had to stop before it had learned from all, or went less than half as far as it might;
+and the least and greatest that becomes of it, as shares of the one that was asked for. Many small steps lead farther than a few large ones of the
+same divergence: they share less of what is chance."""
 
 
 def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
@@ -200,13 +201,17 @@ class Learner:
         judged = self.judge(rollout, iteration, rng)
         figures |= judged.figures
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
+        rate = (
+            0.0 if alone else self.pace * self.config.lr
+        )  # alone, the optimiser learns how large the policy's gradients are
         if judged.weight.any():
-            rate = (
-                0.0 if alone else self.pace * self.config.lr
-            )  # then the optimiser only learns how large gradients are
             figures |= self.improve(rollout, old, judged, rate, rng, generator(self.config, iteration, 4))
             if figures["skipped"] and figures["skipped"] >= figures["updates"]:
                 raise RunError("No update had a finite gradient. Use a smaller --lr, and start from a sound policy.")
+            if alone:  # and not where they point: the critic knows too little yet
+                for value in self.policy.parameters():
+                    if "exp_avg" in (moments := self.optimiser.state[value]):
+                        moments["exp_avg"].zero_()
             follow(self.mean, self.policy, _MEAN)
         return figures
 

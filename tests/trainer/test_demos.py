@@ -18,7 +18,7 @@ from trainer import demos
 from trainer.config import Demos, TrunkSettings
 from trainer.dataset import Dataset, read
 from trainer.demos import SEEDS, Pilot, _Drivers, _starts, demonstrate, in_order
-from trainer.errors import DatasetError, RunError
+from trainer.errors import RunError
 from trainer.play import Course
 from trainer.policies.store import new_policy, policy_digest, save_policy
 from trainer.recorder import Writer
@@ -129,6 +129,10 @@ class TestPilot:
         done = np.stack([drivers(seen, courses)[:, 0] for _ in range(steps)], axis=1)
         return {index: (drivers.driven[index], done[index]) for index in range(len(courses))}
 
+    def test_one_that_never_drives_is_refused(self, library: SceneLibrary, tmp_path: Path) -> None:
+        with pytest.raises(RunError, match="never drives"):
+            demonstrate(library.root, replace(CONFIG, out=tmp_path / "data", pilot="any", disturb=0), quiet)
+
     @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
     def test_its_share_is_near_the_one_asked_for(self, share: float) -> None:
         found = [flags for flags, _ in self.driven(share, range(150), 100).values()]
@@ -158,7 +162,7 @@ class TestPilot:
     def test_one_of_another_camera_is_refused(self, library: SceneLibrary, tmp_path: Path) -> None:
         policy = new_policy("flow", Interface(size=64), trunk=TrunkSettings(width=32, layers=1))
         save_policy(policy, tmp_path / "policy", {})
-        with pytest.raises(DatasetError, match="size 32 against 64"):
+        with pytest.raises(RunError, match="size 32 against 64"):
             demonstrate(library.root, replace(CONFIG, out=tmp_path / "data", pilot=str(tmp_path / "policy")), quiet)
 
 

@@ -174,7 +174,7 @@ def test_words() -> None:
     assert Mean.of([2.0, 3.0]).words("s") == "2.5 s (-3.9 to 8.9)"
     assert paired(0, 20, 0, 0).words() == (
         "Better than the other run",
-        "+100.0 points, 95 % interval +77.2 to +100.0; exact sign test by scene p < 0.001; 20 shared starts, 0 left out",
+        "+100.0 points, 95 % interval +77.2 to +100.0; exact sign-flip test by scene p < 0.001; 20 shared starts, 0 left out",
     )
     assert paired(0, 0, 20, 0).words()[0] == "Worse than the other run"
     assert paired(5, 3, 2, 5).words()[0] == "No clear difference from the other run"

@@ -59,6 +59,7 @@ class TestInvariants:
             next(actor.expert.parameters() if kind is FlowPolicy else actor.decoder.parameters())
         ]
         assert moments["exp_avg_sq"].any(), "how large gradients are is learned meanwhile"
+        assert not moments["exp_avg"].any(), "not where they point"
         assert not all(
             torch.equal(one, two) for one, two in zip(critic, learner.net["critic"].parameters(), strict=True)
         )
@@ -119,7 +120,7 @@ def test_steps_become_larger_where_hardly_anything_moves() -> None:
     actor = policy()
     learner = Learner(actor, config(lr=1e-10, kl=9.0))
     before = rollout(actor)
-    for iteration in range(5):
+    for iteration in range(7):
         learner.learn(before, iteration)
     assert learner.pace == 4.0
 

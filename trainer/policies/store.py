@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+import torch
+
 from worldgen import data
 
 from .. import checkpoint
@@ -103,6 +105,11 @@ def policy_folder(place: str) -> Path:
     if place == "shipped":
         return data.path("assets", "policies", "base")
     return Path(place) / "policy" if checkpoint.exists(Path(place) / "policy") else Path(place)
+
+
+def threads(count: int) -> None:
+    """Let networks of this process use so many threads."""
+    torch.set_num_threads(count)
 
 
 def policy_digest(place: str) -> str:

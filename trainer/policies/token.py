@@ -32,8 +32,8 @@ _WAVES = 64
 of its own for each, every one of 256 would have to be seen."""
 
 _BLUR = 4.0
-"""Standard deviation that a demonstrated number is learned with, in bins: a tenth of a standard deviation of actions, as much as they are explored
-with. Bins learned to the letter are learned by heart."""
+"""Standard deviation that a demonstrated number is learned with, in bins: for most numbers a tenth of a standard deviation of actions, as much as a flow
+policy explores with. Bins learned to the letter are learned by heart."""
 
 
 class TokenPolicy(Acting):
@@ -87,7 +87,9 @@ class TokenPolicy(Acting):
         super().measure(actions, floor)
         ends = np.quantile(actions, (_TAIL, 1 - _TAIL), axis=0)
         low, high = self.statistics.action(torch.from_numpy(ends).float())
-        room = (_REACH / 4 - (high - low) / 2).clamp_min(0)
+        room = (_REACH / 4 - (high - low) / 2).clamp_min(0) + 2 * _BLUR / BINS * (
+            high - low
+        )  # the blur of the last ones, too
         self.low.copy_(low - room)
         self.high.copy_(high + room)
 
@@ -116,8 +118,10 @@ class TokenPolicy(Acting):
         inputs = self.inputs(observations)
         memory = self.recall(inputs)
         share, greedy = self._shares(memory)[:, : self.chunk * len(self.interface.action)], isinstance(sampler, Zero)
-        drawn = torch.multinomial(share.exp().flatten(0, 1), 1, generator=rng).view(share.shape[:2])
-        tokens = (share.exp().cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=BINS - 1) if greedy else drawn
+        if greedy:
+            tokens = (share.exp().cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=BINS - 1)
+        else:
+            tokens = torch.multinomial(share.exp().flatten(0, 1), 1, generator=rng).view(share.shape[:2])
         trace = {"tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)

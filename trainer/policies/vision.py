@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +57,10 @@ _SURE, _NEARLY = 96.0, 30.0
 _ODD = 0.04
 """How far from where it should be a point may be seen before it counts for less, as a share of the picture."""
 
-_HALF = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+_ABLE: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+_HALF = bool(_ABLE.get("avx512_bf16") or _ABLE.get("amx_bf16"))
 """Whether this processor multiplies bfloat16 itself. Features of pictures are then made with it, in half the time; where things are told to be
-moves by .1 mm in the median. Words, tokens and decisions stay in single precision: densities must repeat."""
+moves by .1 mm in the median. Older versions of torch cannot tell, and then it is not done. Words, tokens and decisions stay in single precision: densities must repeat."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainer.policies import vision
 from trainer.policies.text import LENGTH
 from trainer.policies.vision import GRID, Block, Eye, Reader, Trunk
 
@@ -46,6 +47,25 @@ def look(trunk: Trunk, images: Tensor, state: Tensor, pieces: Tensor) -> tuple[T
     """Return tokens and maps."""
     found = trunk(images, state, 0.1 * state[:, :6], pieces)
     return found.tokens, found.maps
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_seen_hangs_on_no_neighbour(trunk: Trunk, monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    """Else densities would not repeat between acting and learning, whose batches are of other sizes."""
+    monkeypatch.setattr(vision, "_HALF", half)
+    (images, state), pieces = seen(9), said(5).expand(9, -1)
+    _, maps = look(trunk, images, state, pieces)
+    for rows in (slice(0, 1), slice(2, 7)):
+        assert torch.allclose(maps[rows], look(trunk, images[rows], state[rows], pieces[rows])[1], atol=1e-6)
+
+
+def test_half_precision_sees_the_same(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (images, state), pieces, found = seen(9), said(5).expand(9, -1), []
+    for half in (False, True):
+        monkeypatch.setattr(vision, "_HALF", half)
+        found.append(look(trunk, images, state, pieces)[1])
+    assert not torch.equal(*found)
+    assert float((found[0] - found[1]).abs().max()) < 0.03 * float(found[0].abs().max())
 
 
 class TestPadding:
