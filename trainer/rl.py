@@ -50,7 +50,7 @@ _MEAN = 0.9
 _EXACT, _LOUD, _MOST = 1e-4, 0.1, 0.99
 """How far ratios may be off 1 before anything was learned, with noise so strong (with less noise rounding weighs more), and the share of
 them that must be so near: now and then two cells of a picture are equally likely, and another batch decides between them."""
-_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.03, 4.0
+_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.1, 4.0
 """What the learning rate is taken times where an iteration had to stop before it had learned from all, or went less than half as far as it might;
 and the least and greatest that becomes of it, as shares of the one that was asked for. Many small steps lead farther than a few large ones of the
 same divergence: they share less of what is chance."""
