@@ -20,14 +20,11 @@ from tyro.conf import Positional
 
 from trainer.advantages import among, gae, normalised
 from trainer.config import Ppo, Rl
-from trainer.episodes import Scenes, exploring, generator, groups, scores
+from trainer.episodes import Scenes, exploring, generator, groups, scores, stage_of
 from trainer.policies.store import load_acting
 from trainer.rl import Learner
 from trainer.rollout import Rollout, collect
 from worldgen.library import SceneLibrary
-from worldgen.sim import domains
-from worldgen.sim.rewards import Staged
-from worldgen.sim.stage import Settings
 from worldgen.sim.worlds import ProcessWorlds
 
 _ROUNDS = 3
@@ -56,8 +53,7 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.rl.threads)
     policy, names = load_acting(config.run), [s.name for s in SceneLibrary.open(config.library).scenes("train")]
     learner, scenes, rollouts = Learner(policy, config.rl), Scenes(names), list[Rollout]()
-    views = policy.interface.views()
-    settings = Settings(domains.load(config.rl.domain), Staged(), views, privileged=True, chunk=policy.chunk)
+    settings = stage_of(policy, config.rl)
     with ProcessWorlds(config.library, settings, config.rl.slots, config.rl.workers, trusted=True) as worlds:
         for time in range(config.times):
             starts = scenes.starts(config.rl, time, config.rl.episodes // config.group)
@@ -68,7 +64,7 @@ def main(config: Config) -> None:
     for turn in range(1 + _ROUNDS):
         for rollout in rollouts:
             learner.judge(rollout, turn, generator(config.rl, turn, 2))
-    memories = [_memory(learner, rollout) for rollout in rollouts]
+    memories = [rollout.recalled(policy, config.rl.batch) for rollout in rollouts]
     print("| how decisions are judged | cosine of two gradients | standard error |\n|---|---|---|")
     for trace in config.traces:
         _row(
@@ -86,12 +82,6 @@ def main(config: Config) -> None:
         memories,
         [np.random.default_rng(i).normal(size=len(r)) for i, r in enumerate(rollouts)],
     )
-
-
-@torch.no_grad()
-def _memory(learner: Learner, rollout: Rollout) -> Tensor:
-    parts = torch.arange(len(rollout)).split(learner.config.batch)
-    return torch.cat([learner.policy.recall(rollout.inputs(rows)) for rows in parts])
 
 
 def _by_critic(learner: Learner, rollout: Rollout, trace: float) -> NDArray[np.float64]:
@@ -120,9 +110,8 @@ def _row(
         float(np.delete(np.delete(alike.numpy(), i, 0), i, 1)[~np.eye(count - 1, dtype=bool)].mean())
         for i in range(count)
     ]
-    error = float(
-        np.sqrt((count - 1) * np.var(without))
-    )  # jackknife over rollouts: pairs that share one are not independent
+    # jackknife over rollouts: pairs that share one are not independent
+    error = float(np.sqrt((count - 1) * np.var(without)))
     print(f"| {what} | {float(others.mean()):.3f} | {error:.3f} |", flush=True)
 
 

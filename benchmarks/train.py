@@ -20,13 +20,10 @@ from tyro.conf import Positional
 
 from benchmarks.play import _PARTS, _divided, _timed
 from trainer.config import Rl
-from trainer.episodes import Scenes, played
+from trainer.episodes import Scenes, played, stage_of
 from trainer.policies.store import load_acting
 from trainer.rl import Learner
 from worldgen.library import SceneLibrary
-from worldgen.sim import domains
-from worldgen.sim.rewards import Staged
-from worldgen.sim.stage import Settings
 from worldgen.sim.worlds import LocalWorlds, ProcessWorlds
 
 _PRODUCTS = ("mm", "convolution", "attention", "linear")
@@ -55,9 +52,7 @@ def main(config: Config) -> None:
     size = sum(value.numel() for value in policy.parameters()) / 1e6
     print(f"Policy of {size:.1f} million parameters, {config.rl.workers} processes, {config.rl.threads} threads.\n")
     names = [scene.name for scene in SceneLibrary.open(config.library).scenes("train")][: config.scenes]
-    settings = Settings(
-        domains.load(config.rl.domain), Staged(), policy.interface.views(), privileged=True, chunk=policy.chunk
-    )
+    settings = stage_of(policy, config.rl)
     slots = min(config.rl.slots, config.rl.episodes)
     learner, scenes = Learner(policy, config.rl), Scenes(names)
     with ProcessWorlds(config.library, settings, slots, config.rl.workers, trusted=True) as worlds:

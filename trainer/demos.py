@@ -65,13 +65,7 @@ def demonstrate(library: Path, config: Demos, tell: Callable[[str], None] = prin
         "library": file_digest(library / "library.json"),
     }
     with held(config.out), Writer(config.out, interface, per_file=_PER_FILE, privileged=PRIVILEGED) as writer:
-        count, first = writer.episodes, _resumed(writer, sorted(families), facts, config)
-        if changed := [
-            name for name in ("disturb", "pilot") if count and writer.last.get(name, "") not in (facts[name], None)
-        ]:
-            tell(
-                f"from here on with another {' and '.join(changed)}: {config.disturb:g}{config.pilot and ' by '}{config.pilot}"
-            )
+        count, first = writer.episodes, _resumed(writer, sorted(families), facts, config, tell)
         starts = _starts(sorted(families), config, first) if count < config.episodes else []
         with contextlib.closing(_shown(library, interface, starts, pilot, config)) as shown:
             for start, played in zip(starts, shown, strict=False):
@@ -143,7 +137,9 @@ def _shown(
             yield (course, driven) if course.end == "success" else None
 
 
-def _resumed(writer: Writer, names: Sequence[str], facts: Mapping[str, Any], config: Demos) -> int:
+def _resumed(
+    writer: Writer, names: Sequence[str], facts: Mapping[str, Any], config: Demos, tell: Callable[[str], None]
+) -> int:
     """Return the number of the first start that was not played yet. How the arm is disturbed may change within a dataset: each episode says it.
 
     Raises:
@@ -159,6 +155,9 @@ def _resumed(writer: Writer, names: Sequence[str], facts: Mapping[str, Any], con
             f"'{config.out}' was begun with another library, split, domain or seed: its last episode is of scene "
             f"'{last['scene']}', domain '{last['domain']}', seed {last['seed']}. Use another --out or delete it."
         )
+    if changed := [name for name in ("disturb", "pilot") if last.get(name, "") not in (facts[name], None)]:
+        by = f" by {config.pilot}" if config.pilot else ""
+        tell(f"from here on with another {' and '.join(changed)}: {config.disturb:g}{by}")
     return index + 1
 
 

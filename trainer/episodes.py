@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldgen.sim import domains
+from worldgen.sim.rewards import Sparse, Staged
+from worldgen.sim.stage import Settings
 from worldgen.sim.worlds import Start
 
 from .advantages import among
@@ -103,6 +106,13 @@ def played(
     scenes.note(courses)
     figures = _figures(courses) | {"groups": found, "groups played": begin // wanted + 1.0}
     return joined(parts) if parts else part.of(np.arange(len(part.courses)) < 1), figures
+
+
+def stage_of(policy: Any, config: Rl) -> Settings:
+    """Return what worlds show and pay while a policy plays to learn."""
+    sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
+    reward = Sparse() if sparse else Staged()
+    return Settings(domains.load(config.domain), reward, policy.interface.views(), privileged=True, chunk=policy.chunk)
 
 
 def exploring(config: Rl, noise: float) -> Sampler:

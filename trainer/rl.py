@@ -19,9 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldgen.sim import domains
-from worldgen.sim.rewards import Sparse, Staged
-from worldgen.sim.stage import Settings
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import ProcessWorlds
 from worldgen.store import file_digest
@@ -30,7 +27,7 @@ from . import checkpoint
 from .advantages import among, gae, normalised
 from .anchor import Anchor
 from .config import Grpo, Rl
-from .episodes import Scenes, generator, groups, played, scores
+from .episodes import Scenes, generator, groups, played, scores, stage_of
 from .errors import RunError
 from .fit import descend, follow, lasting
 from .folders import claim
@@ -84,16 +81,11 @@ def _run(library: Path, config: Rl, policy: Any, names: list[str], tell: Callabl
     first = learner.resume(config.out / checkpoint.STATE, scenes)
     if first:
         tell(f"going on from iteration {first}")
-    sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
-    reward = Sparse() if sparse else Staged()
-    settings = Settings(
-        domains.load(config.domain), reward, policy.interface.views(), privileged=True, chunk=policy.chunk
-    )
     keeper = Keeper(library, config, first, tell)
     if keeper.done:
         return keeper.chosen
     slots = min(config.slots, config.episodes)
-    with ProcessWorlds(library, settings, slots, config.workers, trusted=True) as worlds:
+    with ProcessWorlds(library, stage_of(policy, config), slots, config.workers, trusted=True) as worlds:
         if config.preflight:
             config = learner.config = replace(config, noise=preflight(policy, worlds, scenes, config, tell).noise)
         mirror, begun = config.out / "tensorboard" if config.tensorboard else None, time.monotonic()
@@ -201,9 +193,8 @@ class Learner:
         judged = self.judge(rollout, iteration, rng)
         figures |= judged.figures
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
-        rate = (
-            0.0 if alone else self.pace * self.config.lr
-        )  # alone, the optimiser learns how large the policy's gradients are
+        # alone, the optimiser learns how large the policy's gradients are
+        rate = 0.0 if alone else self.pace * self.config.lr
         if judged.weight.any():
             figures |= self.improve(rollout, old, judged, rate, rng, generator(self.config, iteration, 4))
             if figures["skipped"] and figures["skipped"] >= figures["updates"]:

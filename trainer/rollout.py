@@ -55,10 +55,14 @@ class Rollout:
         return {name: part[rows] if isinstance(part, Tensor) else part for name, part in self.trace.items()}
 
     @torch.no_grad()
+    def recalled(self, policy: Any, batch: int) -> Tensor:
+        """Return (N, M, W) `Acting.recall` of what was seen."""
+        return torch.cat([policy.recall(self.inputs(rows)) for rows in torch.arange(len(self)).split(batch)])
+
+    @torch.no_grad()
     def remembered(self, policy: Any, batch: int) -> Tensor:
         """Return (N, F + 1) `Acting.summary` of what was seen, and how many actions had been executed by then."""
-        parts = torch.arange(len(self)).split(batch)
-        seen = torch.cat([policy.summary(policy.recall(self.inputs(rows))) for rows in parts])
+        seen = policy.summary(self.recalled(policy, batch))
         before = np.cumsum(self.decided.steps) - self.decided.steps
         firsts = np.append(0, np.flatnonzero(self.decided.last)[:-1] + 1)
         gone = torch.from_numpy(before - before[firsts][self.decided.episodes()])

@@ -106,10 +106,10 @@ def scenes_of(library: Path, split: str) -> list[Scene]:
     Raises:
         RunError: When there is no such split.
     """
-    if split not in (*SPLITS, "all", "unseen"):
-        raise RunError(f"There is no split '{split}'. There are: unseen (all but train), all, {', '.join(SPLITS)}.")
-    if split not in ("all", "unseen"):
+    if split in SPLITS:
         return list(SceneLibrary.open(library).scenes(split))
+    if split not in ("all", "unseen"):
+        raise RunError(f"There is no split '{split}'. There are: unseen (all but train), all, {', '.join(SPLITS)}.")
     return [scene for scene in SceneLibrary.open(library).scenes() if split == "all" or scene.record.split != "train"]
 
 

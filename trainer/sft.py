@@ -44,7 +44,9 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
     policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
-    with claim(config.out, {**_plain(config), "data": data.digest(), "base": base and policy_digest(config.base)}):
+    with claim(
+        config.out, {**_plain(config), "data": data.digest(), "base": policy_digest(config.base) if base else "none"}
+    ):
         windows = Windows.of(data, policy.horizon)
         tell(
             f"{data.episodes} episodes, {len(windows.frames)} of {len(data.state)} frames to imitate (not what somebody else did); "

@@ -30,7 +30,6 @@ _REACH = 4.0
 _WAVES = 64
 """Cosines over the bins that bins are chosen by. What is learned of one bin is then learned of its neighbours too; with a weight
 of its own for each, every one of 256 would have to be seen."""
-
 _BLUR = 4.0
 """Standard deviation that a demonstrated number is learned with, in bins: for most numbers a tenth of a standard deviation of actions, as much as a flow
 policy explores with. Bins learned to the letter are learned by heart."""
@@ -87,9 +86,8 @@ class TokenPolicy(Acting):
         super().measure(actions, floor)
         ends = np.quantile(actions, (_TAIL, 1 - _TAIL), axis=0)
         low, high = self.statistics.action(torch.from_numpy(ends).float())
-        room = (_REACH / 4 - (high - low) / 2).clamp_min(0) + 2 * _BLUR / BINS * (
-            high - low
-        )  # the blur of the last ones, too
+        room = (_REACH / 4 - (high - low) / 2).clamp_min(0)
+        room += 2 * _BLUR / BINS * (high - low)  # for the blur of the last ones
         self.low.copy_(low - room)
         self.high.copy_(high + room)
 

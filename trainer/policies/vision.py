@@ -60,7 +60,8 @@ _ODD = 0.04
 _ABLE: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
 _HALF = bool(_ABLE.get("avx512_bf16") or _ABLE.get("amx_bf16"))
 """Whether this processor multiplies bfloat16 itself. Features of pictures are then made with it, in half the time; where things are told to be
-moves by .1 mm in the median. Older versions of torch cannot tell, and then it is not done. Words, tokens and decisions stay in single precision: densities must repeat."""
+moves by .1 mm in the median. Older versions of torch cannot tell, and then it is not done. Words, tokens and decisions stay in single
+precision: densities must repeat."""
 
 
 @dataclass(frozen=True)
