@@ -64,22 +64,19 @@ def main(config: Config) -> None:
     for turn in range(1 + _ROUNDS):
         for rollout in rollouts:
             learner.judge(rollout, turn, generator(config.rl, turn, 2))
-    memories = [rollout.recalled(policy, config.rl.batch) for rollout in rollouts]
     print("| how decisions are judged | cosine of two gradients | standard error |\n|---|---|---|")
     for trace in config.traces:
         _row(
             f"critic, staged reward, trace {trace:g}",
             learner,
             rollouts,
-            memories,
             [_by_critic(learner, r, trace) for r in rollouts],
         )
-    _row("success, others of the same start", learner, rollouts, memories, [_among(r) for r in rollouts])
+    _row("success, others of the same start", learner, rollouts, [_among(r) for r in rollouts])
     _row(
         "chance",
         learner,
         rollouts,
-        memories,
         [np.random.default_rng(i).normal(size=len(r)) for i, r in enumerate(rollouts)],
     )
 
@@ -97,11 +94,9 @@ def _among(rollout: Rollout) -> NDArray[np.float64]:
     return each[rollout.decided.episodes()]
 
 
-def _row(
-    what: str, learner: Learner, rollouts: list[Rollout], memories: list[Tensor], judged: list[NDArray[np.float64]]
-) -> None:
+def _row(what: str, learner: Learner, rollouts: list[Rollout], judged: list[NDArray[np.float64]]) -> None:
     """Print how alike the gradients of what decides are, where sight stays as it is."""
-    found = torch.stack([_gradient(learner, *each) for each in zip(rollouts, memories, judged, strict=True)])
+    found = torch.stack([_gradient(learner, *each) for each in zip(rollouts, judged, strict=True)])
     found = found / found.norm(dim=1, keepdim=True)
     alike = found @ found.T
     count = len(found)
@@ -115,12 +110,12 @@ def _row(
     print(f"| {what} | {float(others.mean()):.3f} | {error:.3f} |", flush=True)
 
 
-def _gradient(learner: Learner, rollout: Rollout, memory: Tensor, judged: NDArray[np.float64]) -> Tensor:
+def _gradient(learner: Learner, rollout: Rollout, judged: NDArray[np.float64]) -> Tensor:
     policy = learner.policy
     gain = torch.from_numpy(normalised(judged, np.ones(len(judged), bool))).float()
     policy.zero_grad()
     for rows in torch.arange(len(rollout)).split(learner.config.batch):
-        logp, _ = policy.density(memory[rows], rollout.traced(rows))
+        logp, _ = policy.density(rollout.memory(policy, rows), rollout.traced(rows))
         (logp.sum(dim=(1, 2)) * gain[rows]).sum().backward()
     return torch.cat([value.grad.flatten() for value in policy.parameters() if value.grad is not None])
 

@@ -26,7 +26,7 @@ from trainer.fit import Plan, fit
 from trainer.metrics import Share
 from trainer.policies.base import Batch, Inputs
 from trainer.policies.flow import FlowPolicy
-from trainer.records import Decisions
+from trainer.records import SIDE, Decisions
 from trainer.sets import scenes_of
 from trainer.sft import FLOOR
 from trainer.windows import Windows
@@ -56,49 +56,50 @@ class Config:
     workers: int = 2
 
 
-class Informed(nn.Module):
-    """A flow policy whose memory is made from what the simulator knows."""
+class Informed(FlowPolicy):
+    """A flow policy that is told what the simulator knows in place of seeing it; its pictures are as small as can be, and not looked at."""
 
     def __init__(self, data: Dataset) -> None:
-        super().__init__()
         if data.privileged is None:
             raise SystemExit(
                 "These demonstrations do not hold what the simulator knows. Collect them with `trainer demos`."
             )
-        self.interface, self.chunk, self.noise = replace(data.interface, cameras=()), 4, 0.0
-        self.flow = FlowPolicy(self.interface, TrunkSettings(layers=0, text_layers=0))
-        self.flow.measure(data.action[~data.perturbed], FLOOR)
+        super().__init__(replace(data.interface, size=SIDE), TrunkSettings(layers=0, text_layers=0))
+        self.noise = 0.0
+        self.measure(data.action[~data.perturbed], FLOOR)
         told = data.privileged[:, _TOLD]
         self.register_buffer("mean", torch.from_numpy(told.mean(axis=0)))
         self.register_buffer("spread", torch.from_numpy(np.maximum(told.std(axis=0), 0.02)))
         self.mean: Tensor
         self.spread: Tensor
-        width = TrunkSettings().width
+        width = self.sizes.width
         self.knows = nn.Sequential(
             nn.Linear(len(_TOLD), 3 * width), nn.GELU(), nn.Linear(3 * width, 3 * width), nn.GELU(), nn.Linear(3 * width, 4 * width)
         )  # fmt: skip
 
-    def memory(self, privileged: NDArray[np.float32]) -> Tensor:
-        """Return tokens (N, 4, W) made of privileged vectors (N, P)."""
-        told = (torch.from_numpy(privileged[:, _TOLD]) - self.mean) / self.spread
-        found: Tensor = self.knows(told.clamp(-6, 6)).unflatten(1, (4, -1))
+    def memory(self, tokens: Tensor, points: Tensor, state: Tensor) -> Tensor:
+        """Return memory (N, 4, W) made of what was told (N, 1, T), the only token; see `Acting.memory`."""
+        known = (tokens[:, 0] - self.mean) / self.spread
+        found: Tensor = self.knows(known.clamp(-6, 6)).unflatten(1, (4, -1))
         return found
+
+    def told(self, privileged: NDArray[np.float32]) -> Tensor:
+        """Return tokens (N, 1, T) that say what privileged vectors (N, P) do."""
+        return torch.from_numpy(privileged[:, None, _TOLD])
 
     @torch.no_grad()
-    def act(self, observations: Observations, rng: torch.Generator, sampler: Sampler | None = None) -> Decisions:
+    def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """See `trainer.policies.base.Policy`."""
         assert observations.privileged is not None
+        assert rng
         privileged = observations.privileged.copy()
-        for place in _PLACES:
-            privileged[:, place] += self._errors(len(privileged), rng)
-        privileged[:, _AWAY] += self._errors(len(privileged), rng)
-        trace = self.flow.sample(self.memory(privileged), rng, sampler or Zero())
-        actions = self.flow.statistics.physical(trace["chain"][:, -1])
-        return Decisions(actions.numpy(), trace, np.zeros(len(actions), np.float32))
-
-    def _errors(self, count: int, rng: torch.Generator) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = (self.noise * torch.randn(count, 2, generator=rng)).numpy()
-        return found
+        for places in (*_PLACES, _AWAY):
+            privileged[:, places] += (self.noise * torch.randn(len(privileged), 2, generator=rng)).numpy()
+        inputs, tokens = self.inputs(observations), self.told(privileged)
+        trace = self.sample(self.memory(tokens, tokens, inputs.state), rng, sampler or Zero())
+        logp = trace.pop("logp")
+        actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
+        return Decisions(actions.numpy(), trace | {"inputs": inputs, "seen": tokens, "points": tokens}, logp.numpy())
 
 
 def main(config: Config) -> None:
@@ -108,7 +109,7 @@ def main(config: Config) -> None:
     scenes = scenes_of(config.library, asked.split)
     print("| demonstrations | error of what is told [mm] | never-trained scenes | 95 % | n |\n|---|---|---|---|---|")
     for count in config.demonstrations:
-        policy: Any = _trained(read(config.data, limit=count), config, count)
+        policy: Any = trained(read(config.data, limit=count), config, count)
         for noise in config.noise:
             policy.noise = noise
             courses = list(rollout(policy, config.library, starts_of(scenes, asked), asked, Zero()))
@@ -119,10 +120,11 @@ def main(config: Config) -> None:
             )
 
 
-def _trained(data: Dataset, config: Config, count: int) -> Informed:
+def trained(data: Dataset, config: Config, count: int) -> Informed:
+    """Return what imitates so many demonstrations."""
     torch.manual_seed(0)
     policy = Informed(data)
-    windows, told = Windows.of(data, policy.flow.horizon), data.privileged
+    windows, told = Windows.of(data, policy.horizon), data.privileged
     assert told is not None
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -130,10 +132,11 @@ def _trained(data: Dataset, config: Config, count: int) -> Informed:
         rows = torch.randint(len(windows.frames), (256,), generator=rng).numpy()
         actions, valid = (torch.from_numpy(part) for part in windows.actions(rows))
         batch = Batch(_nothing(rows), actions, valid)
-        return policy.flow.imitation_loss(batch, rng, policy.memory(told[windows.frames[rows]])), {}
+        known = policy.told(told[windows.frames[rows]])
+        return policy.imitation_loss(batch, rng, policy.memory(known, known, known)), {}
 
     plan = Plan(config.steps, (1e-3,), 0.01, 0.999)
-    policy.load_state_dict(fit(policy, [list(policy.parameters())], loss, plan, config.out / str(count), _tell))
+    policy.load_state_dict(fit(policy, [policy.decides()], loss, plan, config.out / str(count), _tell))
     return policy.eval()
 
 

@@ -201,10 +201,11 @@ class Ppo:
 
     reward: Literal["staged", "sparse"] = "staged"
     """What is paid: success alone, or also the way there."""
-    discount: Annotated[float, Within(1e-6, 1)] = 0.9925
-    """What a reward is worth one action later."""
-    trace: Share = 0.95
-    """λ of the generalised advantage, of one decision."""
+    discount: Annotated[float, Within(1e-6, 1)] = 0.96
+    """What a reward is worth one action later. With rewards on the way, what comes much later is mostly chance; with a sparse one,
+    take 0.9975."""
+    trace: Share = 0.7
+    """λ of the generalised advantage, of one decision: the less, the more the critic is believed."""
     low: Annotated[float, Within(1e-6, 0.999999)] = 0.2
     """How far a ratio may fall below 1 before it counts no more."""
     high: Positive = 0.2
@@ -213,7 +214,7 @@ class Ppo:
     """What it judges by: what only a simulator knows, or what the policy makes of what it sees and reads."""
     critic_lr: Amount = 1e-3
     """Its learning rate."""
-    critic_passes: Count = 5
+    critic_passes: Count = 15
     """Passes over the decisions of an iteration that it learns in."""
     warm: Natural = 2
     """Iterations at the start in which it learns alone."""
@@ -269,27 +270,30 @@ class Rl:
     """How what was done is judged."""
     iterations: Count = 100
     """Times of playing and learning."""
-    episodes: Count = 96
+    episodes: Count = 128
     """Episodes of an iteration."""
     domain: str = "paper"
     """What is drawn anew at each start."""
-    noise: Annotated[float, Within(1e-3, 1)] = 0.1
-    """Standard deviation of a flow policy's denoising step while playing, of a normalised action."""
+    noise: Annotated[float, Within(1e-3, 1)] = 0.2
+    """Standard deviation of a flow policy's denoising step while playing, of a normalised action. So little that nothing goes wrong tells nothing."""
     exploration: Literal["fixed", "learned", "sde"] = "fixed"
     """Whether that is the same at all steps (fixed), a small network chooses it from four fifths to seven fifths of it (learned: Flow-Noise), or
     one step drawn at random is noisy, the first as much as that and the others less (sde: Flow-SDE)."""
-    steps: Count = 4
+    steps: Count = 2
     """Denoising steps of a flow policy."""
-    lr: Amount = 1e-5
-    """Learning rate of the policy; it becomes larger where an iteration goes less than half as far as `kl`, smaller where it has to stop there."""
-    batch: Count = 512
+    lr: Amount = 3e-5
+    """Learning rate of what decides; it becomes larger where an iteration goes less than half as far as `kl`, smaller where it has to stop there."""
+    batch: Count = 256
     """Most decisions an optimiser step."""
-    epochs: Count = 2
+    epochs: Count = 4
     """Passes over the decisions of an iteration."""
-    kl: Positive = 0.05
+    kl: Positive = 0.1
     """Divergence from the policy that played at which an iteration stops learning [nats]; a decision counts at most 1."""
-    sight: Amount = 1.0
-    """Weight of the loss of sight; 0 for none."""
+    trunk_lr: Amount = 0.0
+    """Learning rate of what sees and reads, which is taught by the simulator where things are, and not by what pays; 0: it stays as it is, and
+    what it makes of a picture is computed once."""
+    frames: Count = 32
+    """Pictures of each optimiser step that it is taught with."""
     anchor: Anchored = Anchored()
     """Demonstrations that are imitated besides, so that they are not forgotten."""
     scenes: Count | None = None

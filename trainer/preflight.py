@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldgen.library import SceneLibrary
 from worldgen.sim.worlds import Observations, Start
@@ -157,14 +158,22 @@ def _predicted(
     rollout = collect(policy, worlds, few, exploring(config, noise), torch.Generator().manual_seed(0))
     decisions = len(rollout) / len(few) * config.episodes
     rows = torch.arange(min(len(rollout), config.batch))
-    begun = time.monotonic()
-    policy.score(rollout.inputs(rows), rollout.traced(rows))[0].sum().backward()
-    policy.zero_grad()
-    each = (time.monotonic() - begun) / len(rows)
+    step = _timed(policy, lambda: policy.density(rollout.memory(policy, rows), rollout.traced(rows))[0])
+    few_rows = rows[: config.frames]
+    look = _timed(policy, lambda: policy.score(rollout.inputs(few_rows), rollout.traced(few_rows))[0])
     updates = config.epochs * math.ceil(decisions / config.batch)
     tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
     passes = config.epochs + 0.4  # densities are looked at once more
-    seconds = tries * played * config.episodes + each * decisions * passes
+    learning = step / len(rows) * decisions * passes + (look * updates if config.trunk_lr else 0)
+    seconds = tries * played * config.episodes + learning
     unit = 1024 if sys.platform != "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return seconds, updates, (peak + tries * decisions * rollout.images[0].nbytes) / 2**20
+
+
+def _timed(policy: Any, made: Callable[[], Tensor]) -> float:
+    """Return seconds of making something with gradients, forth and back."""
+    begun = time.monotonic()
+    made().sum().backward()
+    policy.zero_grad()
+    return time.monotonic() - begun

@@ -138,7 +138,10 @@ class Learner:
     def __init__(self, policy: Any, config: Rl) -> None:
         torch.manual_seed(config.seed)
         self.policy, self.config = policy, config
-        groups: list[dict[str, Any]] = [{"params": list(policy.parameters()), "lr": config.lr}]
+        groups: list[dict[str, Any]] = [
+            {"params": policy.decides(), "lr": config.lr},
+            {"params": policy.sees(), "lr": config.trunk_lr},
+        ]
         self.net = nn.ModuleDict({"policy": policy})
         if not isinstance(config.algorithm, Grpo):
             seen = 3 * policy.sizes.width + 1  # see `Rollout.remembered`
@@ -210,7 +213,9 @@ class Learner:
     def look(self, rollout: Rollout) -> Tensor:
         """Return the log-densities (N, A, D) of what was done, by the forward pass that learns."""
         rows = torch.arange(len(rollout)).split(self.config.batch)
-        return torch.cat([self.policy.score(rollout.inputs(some), rollout.traced(some))[0] for some in rows])
+        return torch.cat(
+            [self.policy.density(rollout.memory(self.policy, some), rollout.traced(some))[0] for some in rows]
+        )
 
     def judge(self, rollout: Rollout, iteration: int, rng: torch.Generator) -> Judged:
         """Return what each decision was worth, the heart of what algorithms differ in. A critic learns here, too."""
@@ -222,7 +227,7 @@ class Learner:
             return Judged(torch.from_numpy(each[episode]).float(), torch.from_numpy(weight).float(), {})
         critic, rows = cast(Critic, self.net["critic"]), rollout.privileged
         if algorithm.critic == "shared":
-            rows = rollout.remembered(self.policy, self.config.batch)
+            rows = rollout.remembered(self.policy)
         if iteration == 0:
             critic.fit(rows)
         with torch.no_grad():
@@ -259,10 +264,7 @@ class Learner:
         counted, stopped, skipped = judged.weight.nonzero()[:, 0], False, 0
         self.optimiser.param_groups[0]["lr"] = rate
         for rows in (some for _ in range(self.config.epochs) for some in self._parts(counted, rng)):
-            inputs = rollout.inputs(rows)
-            view = self.policy.remember(inputs)
-            points = self.policy.where(view)
-            new, _ = self.policy.density(self.policy.memory(view.tokens, points, inputs.state), rollout.traced(rows))
+            new, _ = self.policy.density(rollout.memory(self.policy, rows), rollout.traced(rows))
             loss, parts = policy_loss(
                 self._apart(new),
                 self._apart(old[rows]),
@@ -273,10 +275,9 @@ class Learner:
             parts["policy"] = float(loss.detach())
             stopped = parts["kl"] > self.config.kl
             if not stopped:
-                if self.config.sight:
-                    labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
-                    sight, figures = sight_loss(view, points, labels)
-                    loss, parts["sight mm"] = loss + self.config.sight * sight, figures["median mm"]
+                if self.config.trunk_lr:
+                    sight, figures = self._sight(rollout, rows[: self.config.frames])
+                    loss, parts["sight mm"] = loss + sight, figures["median mm"]
                 if self.anchor:
                     miss = self.anchor.loss(self.policy, anchored)
                     loss, parts["imitation"] = loss + self.config.anchor.weight * miss, float(miss.detach())
@@ -291,6 +292,13 @@ class Learner:
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
         }  # fmt: skip
+
+    def _sight(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of sight in some of the pictures."""
+        inputs = rollout.inputs(rows)
+        seen = self.policy.remember(inputs)
+        labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
+        return sight_loss(seen, self.policy.where(seen), labels)
 
     def _apart(self, logp: Tensor) -> Tensor:
         """Return the densities (N, P) whose ratios are clipped apart: of actions, with GRPO of all their numbers."""

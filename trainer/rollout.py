@@ -54,15 +54,15 @@ class Rollout:
         """Return the trace of some decisions."""
         return {name: part[rows] if isinstance(part, Tensor) else part for name, part in self.trace.items()}
 
-    @torch.no_grad()
-    def recalled(self, policy: Any, batch: int) -> Tensor:
-        """Return (N, M, W) `Acting.recall` of what was seen."""
-        return torch.cat([policy.recall(self.inputs(rows)) for rows in torch.arange(len(self)).split(batch)])
+    def memory(self, policy: Any, rows: Tensor) -> Tensor:
+        """Return `Acting.memory` (R, M, W) of what was seen at some decisions, with gradients of what decides."""
+        found: Tensor = policy.memory(self.trace["seen"][rows], self.trace["points"][rows], self.state[rows])
+        return found
 
     @torch.no_grad()
-    def remembered(self, policy: Any, batch: int) -> Tensor:
+    def remembered(self, policy: Any) -> Tensor:
         """Return (N, F + 1) `Acting.summary` of what was seen, and how many actions had been executed by then."""
-        seen = policy.summary(self.recalled(policy, batch))
+        seen = policy.summary(self.memory(policy, torch.arange(len(self))))
         before = np.cumsum(self.decided.steps) - self.decided.steps
         firsts = np.append(0, np.flatnonzero(self.decided.last)[:-1] + 1)
         gone = torch.from_numpy(before - before[firsts][self.decided.episodes()])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldgen.sim.truth import PRIVILEGED
 
@@ -97,7 +97,7 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
 
 def _warmed(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> None:
     """Train what decides on what an untouched trunk sees, in place."""
-    sentences, heads = _sentences(windows.data, config), _heads(policy)
+    sentences = _sentences(windows.data, config)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -113,7 +113,7 @@ def _warmed(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], No
 
     plan = Plan(config.warm, (config.warm_lr,), config.weight_decay, config.ema)
     policy.load_state_dict(
-        fit(policy, [heads], loss, plan, config.out / "warm", lambda line: tell(f"warming up, {line}"))
+        fit(policy, [policy.decides()], loss, plan, config.out / "warm", lambda line: tell(f"warming up, {line}"))
     )
 
 
@@ -127,12 +127,6 @@ def _seen(policy: Any, windows: Windows, sentences: list[str], config: Sft) -> t
             parts.append((seen.tokens.half(), policy.where(seen), batch.inputs.state))
     tokens, points, state = (torch.cat(part) for part in zip(*parts, strict=True))
     return tokens, points, state
-
-
-def _heads(policy: Any) -> list[nn.Parameter]:
-    """Return the parameters that neither see nor read."""
-    known = {id(value) for part in (policy.trunk, policy.where) for value in part.parameters()}
-    return [value for value in policy.parameters() if id(value) not in known]
 
 
 def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
@@ -152,7 +146,7 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
         shown = {name: value for name, value in parts.items() if not math.isnan(value)}
         return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **shown}
 
-    groups = [[*policy.trunk.parameters(), *policy.where.parameters()], _heads(policy)]
+    groups = [policy.sees(), policy.decides()]
     peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
     plan = Plan(config.steps, peaks, config.weight_decay, config.ema)
     return fit(policy, groups, loss, plan, config.out, tell)

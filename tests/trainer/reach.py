@@ -89,7 +89,7 @@ def policy(kind: type[Any] = FlowPolicy) -> Any:
 
 
 def config(**changes: Any) -> Rl:
-    made = Rl(algorithm=Ppo(warm=0), episodes=16, batch=32, steps=2, noise=0.3, sight=0.0, threads=1, kl=9.0)
+    made = Rl(algorithm=Ppo(warm=0), episodes=16, batch=32, steps=2, noise=0.3, trunk_lr=0.0, threads=1, kl=9.0)
     return replace(made, **changes)
 
 

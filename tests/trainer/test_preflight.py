@@ -67,12 +67,12 @@ def test_what_was_found_is_found_again(tmp_path: Path, wins: dict[str, float]) -
 
 
 def test_it_plays_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in place of anything: 16 episodes of at most 4 decisions in batches of 32, twice over."""
+    """Nothing in place of anything: 16 episodes of at most 4 decisions in batches of 32, four times over."""
     monkeypatch.setattr(module, "_HOPELESS", 0.0)
     actor = policy()
     before = [value.clone() for value in actor.parameters()]
     found = preflight(actor, Reach(), SCENES, config(out=tmp_path), print)
-    assert found.updates in (2, 4)
+    assert found.updates in (4, 8)
     assert 0 < found.seconds < 20
     assert 50 < found.megabytes < 20_000
     assert all((one == two).all() for one, two in zip(before, actor.parameters(), strict=True))

@@ -76,6 +76,21 @@ def test_a_policy_that_does_not_repeat_itself_is_refused() -> None:
         Learner(actor, config()).learn(made, 0)
 
 
+@pytest.mark.parametrize("rate", [0.0, 1e-3])
+def test_what_pays_moves_what_decides_and_the_simulator_what_sees(rate: float) -> None:
+    actor = policy()
+    learner = Learner(actor, config(trunk_lr=rate, lr=0.0 if rate else 1e-3))
+    before = [[value.clone() for value in part] for part in (actor.sees(), actor.decides())]
+    figures = learner.learn(rollout(actor), 0)
+    same = [
+        all(torch.equal(one, two) for one, two in zip(was, now, strict=True))
+        for was, now in zip(before, (actor.sees(), actor.decides()), strict=True)
+    ]
+    assert same == [not rate, bool(rate)]
+    assert ("sight mm" in figures) == bool(rate)
+    assert len(actor.sees()) + len(actor.decides()) == len(list(actor.parameters()))
+
+
 @pytest.mark.parametrize("exploration", ["fixed", "learned", "sde"])
 def test_all_ways_to_explore(exploration: Any) -> None:
     actor, settings = policy(), config(exploration=exploration, steps=3)
@@ -95,8 +110,7 @@ def test_a_critic_that_sees_what_the_policy_sees() -> None:
     actor = policy()
     settings = config(algorithm=Ppo(critic="shared", critic_passes=20), episodes=64, batch=64)
     made, learner = rollout(actor, settings=settings), Learner(actor, settings)
-    rows = made.remembered(actor, 50)
-    assert torch.allclose(rows, made.remembered(actor, len(made)), atol=1e-5)
+    rows = made.remembered(actor)
     for course, elapsed in zip(
         made.courses, rows[:, -1].split([len(each.moments) for each in made.courses]), strict=True
     ):
@@ -264,7 +278,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         preflight=False,
         draw="uncertain",
         algorithm=algorithm,
-        sight=0.3,
+        trunk_lr=1e-4,
         threads=2,
     )
     rl(library.root, replace(settings, out=tmp_path / "whole"), lambda _: None)

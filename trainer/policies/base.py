@@ -197,6 +197,15 @@ class Acting(Sighted):
             nn.Linear(told, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, _AIMS * width)
         )  # fmt: skip
 
+    def sees(self) -> list[nn.Parameter]:
+        """Return the parameters that see and read."""
+        return [*self.trunk.parameters(), *self.where.parameters()]
+
+    def decides(self) -> list[nn.Parameter]:
+        """Return the others."""
+        known = {id(value) for value in self.sees()}
+        return [value for value in self.parameters() if id(value) not in known]
+
     def measure(self, actions: NDArray[np.floating], floor: ArrayLike) -> None:
         """Take the statistics of actions (N, 7) that are to be imitated; a spread below `floor` counts as that."""
         self.statistics.fit("action", actions, floor)
@@ -217,10 +226,14 @@ class Acting(Sighted):
         """Return a few numbers (N, 3 W) of a memory (N, M + 2, W): its mean token, and those that say how far it is."""
         return torch.cat([memory.mean(dim=1), memory[:, -_AIMS:].flatten(1)], dim=1)
 
+    def look(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return what sight makes of observations: tokens (N, M, W), and where target and other are (N, 2, 3) [m]."""
+        seen = self.remember(inputs)
+        return seen.tokens, self.where(seen)
+
     def recall(self, inputs: Inputs) -> Tensor:
         """Return `memory` of observations."""
-        seen = self.remember(inputs)
-        return self.memory(seen.tokens, self.where(seen), inputs.state)
+        return self.memory(*self.look(inputs), inputs.state)
 
 
 def as_pictures(images: np.ndarray[Any, np.dtype[np.uint8]] | Tensor) -> Tensor:

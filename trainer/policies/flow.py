@@ -124,13 +124,13 @@ class FlowPolicy(Acting):
     def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
         inputs = self.inputs(observations)
-        memory = self.recall(inputs)
+        tokens, points = self.look(inputs)
+        memory = self.memory(tokens, points, inputs.state)
         trace = self.sample(memory, rng, sampler or Ode())
-        logp, _ = self.density(memory, trace)
+        logp = trace.pop("logp")
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
-        return Decisions(
-            actions.numpy().astype(np.float32), {"inputs": inputs, **trace}, logp[:, 0, 0].numpy().astype(np.float32)
-        )
+        trace |= {"inputs": inputs, "seen": tokens, "points": points}
+        return Decisions(actions.numpy().astype(np.float32), trace, logp.numpy().astype(np.float32))
 
     def score(self, inputs: Inputs, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-density (N, 1, 1) and entropy (N,) of what `act` sampled, with gradients; see `Policy.score`."""
@@ -138,7 +138,7 @@ class FlowPolicy(Acting):
         return self.density(memory, trace)
 
     def sample(self, memory: Tensor, rng: torch.Generator | None, sampler: Sampler) -> dict[str, Any]:
-        """Return a denoising chain (N, K + 1, H, 7) and which of its steps were random (N, K)."""
+        """Return a denoising chain (N, K + 1, H, 7), which of its steps were random (N, K), and the log-density (N,) of what these drew."""
         count, steps = len(memory), sampler.steps
         if steps < 1:
             raise ValueError(f"steps {steps} must be at least 1.")
@@ -149,14 +149,19 @@ class FlowPolicy(Acting):
             random[:] = True
         elif isinstance(sampler, Sde):
             random[torch.arange(count), torch.randint(steps, (count,), generator=rng)] = True
-        chain, offered = [x], self.expert.offered(memory)
+        chain, offered, logp = [x], self.expert.offered(memory), torch.zeros(count)
         for step in range(steps):
             now = torch.full((count,), step / steps)
             straight, mean, spread = self._transition(x, now, offered, sampler)
-            noisy = mean + spread * torch.randn(shape, generator=rng) if random[:, step].any() else straight
-            x = torch.where(random[:, step, None, None], noisy, straight)
+            drawn = random[:, step]
+            if drawn.any():
+                x = torch.where(drawn[:, None, None], mean + spread * torch.randn(shape, generator=rng), straight)
+                dense = self._logp(x, mean, spread, torch.full((count,), step), sampler)
+                logp = torch.where(drawn, logp + dense, logp)
+            else:
+                x = straight
             chain.append(x)
-        return {"chain": torch.stack(chain, dim=1), "random": random, "sampler": sampler}
+        return {"chain": torch.stack(chain, dim=1), "random": random, "sampler": sampler, "logp": logp}
 
     def _transition(
         self, x: Tensor, time: Tensor, offered: list[Offered], sampler: Sampler
@@ -175,6 +180,17 @@ class FlowPolicy(Acting):
             return straight, straight, torch.exp(0.5 * (low + (high - low) * loud))
         return straight, straight, torch.zeros_like(x)
 
+    def _logp(self, after: Tensor, mean: Tensor, spread: Tensor, step: Tensor, sampler: Sampler) -> Tensor:
+        """Return log-densities (N,) of where steps (N,) led."""
+        if (least := float(spread.detach().min())) < _LEAST:
+            raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
+        each = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
+        return (each.sum(dim=2) * self._counts(step, sampler)).sum(dim=1)
+
+    def _counts(self, step: Tensor, sampler: Sampler) -> Tensor:
+        """Return (N, H) which actions count in the density of steps (N,)."""
+        return (step + 1 < sampler.steps)[:, None] | (torch.arange(self.horizon) < self.chunk)
+
     def density(self, memory: Tensor, trace: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-density (N, 1, 1) and entropy (N,) of the random steps of a chain; see `Policy.density`.
 
@@ -186,12 +202,7 @@ class FlowPolicy(Acting):
         row, step = random.nonzero().T
         x, after = chain[row, step], chain[row, step + 1]
         _, mean, spread = self._transition(x, step / sampler.steps, self.expert.offered(memory), sampler)
-        if (least := float(spread.detach().min())) < _LEAST:
-            raise ValueError(f"A transition's spread {least:g} is below {_LEAST:g}: raise the noise level.")
-        counts = (step + 1 < sampler.steps)[:, None] | (torch.arange(self.horizon) < self.chunk)
-        logp = -0.5 * ((after - mean) / spread) ** 2 - spread.log() - 0.5 * math.log(2 * math.pi)
         entropy = spread.log() + 0.5 * math.log(2 * math.pi * math.e)
-        each, loose = (
-            (part.sum(dim=2) * counts).sum(dim=1).view(len(chain), -1).sum(dim=1) for part in (logp, entropy)
-        )
-        return each[:, None, None], loose
+        loose = (entropy.sum(dim=2) * self._counts(step, sampler)).sum(dim=1)
+        logp = self._logp(after, mean, spread, step, sampler)
+        return logp.view(len(chain), -1).sum(dim=1)[:, None, None], loose.view(len(chain), -1).sum(dim=1)

@@ -114,13 +114,14 @@ class TokenPolicy(Acting):
     def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. With `Zero`: the middle one, as likely passed as not, in each place."""
         inputs = self.inputs(observations)
-        memory = self.recall(inputs)
+        seen, points = self.look(inputs)
+        memory = self.memory(seen, points, inputs.state)
         share, greedy = self._shares(memory)[:, : self.chunk * len(self.interface.action)], isinstance(sampler, Zero)
         if greedy:
             tokens = (share.exp().cumsum(dim=-1) < 0.5).sum(dim=-1).clamp(max=BINS - 1)
         else:
             tokens = torch.multinomial(share.exp().flatten(0, 1), 1, generator=rng).view(share.shape[:2])
-        trace = {"tokens": tokens, "greedy": greedy}
+        trace = {"seen": seen, "points": points, "tokens": tokens, "greedy": greedy}
         logp, _ = self.density(memory, trace)
         actions = self.actions(tokens).numpy().astype(np.float32)
         return Decisions(actions, {"inputs": inputs, **trace}, logp.sum(dim=(1, 2)).numpy().astype(np.float32))
