@@ -13,6 +13,7 @@ OUT ?= demo/library
 DEMOS ?= 100
 WARM ?= 600
 STEPS ?= 100
+ITERATIONS ?= 16
 # Index of CPU builds of torch, where the default index has only CUDA builds: make setup-train TORCH_INDEX=URL
 TORCH_INDEX ?=
 
@@ -48,7 +49,7 @@ opengl:
 		elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$packages >/dev/null; \
 		else echo "No OpenGL library for headless drawing was found. Run: sudo apt-get install $$packages"; exit 1; fi; fi
 
-demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery, and a policy before and after it imitates the expert
+demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery, and a policy that imitates the expert, then learns by trying
 	$(BIN)/worldgen make "$(SENTENCE)" --count $(COUNT) --out $(OUT) --workers $(WORKERS)
 	$(BIN)/worldgen check $(OUT) --workers $(WORKERS)
 	$(BIN)/worldgen play $(OUT) --video $(OUT)/../expert.mp4
@@ -58,6 +59,9 @@ demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery,
 	$(BIN)/trainer evaluate $(OUT)/../before $(OUT) --split all --episodes 60 --films 0 --workers $(WORKERS)
 	$(BIN)/trainer sft $(OUT)/../data --warm $(WARM) --steps $(STEPS) --out $(OUT)/../after
 	$(BIN)/trainer evaluate $(OUT)/../after $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../before/eval-all
+	$(BIN)/trainer rl $(OUT) --init $(OUT)/../after --out $(OUT)/../rl --iterations $(ITERATIONS) --every 0 --workers $(WORKERS)
+	$(BIN)/trainer evaluate $(OUT)/../rl $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../after/eval-all
+	$(BIN)/trainer plot $(OUT)/../rl --out $(OUT)/../rl.png
 
 test: setup-train  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .

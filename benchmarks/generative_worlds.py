@@ -51,7 +51,7 @@ class Config:
     """In the library, half of them for training."""
     seed: int = 41
     """Of the library."""
-    demonstrations: int = 100
+    demonstrations: int = 32
     """That imitation starts from."""
     counts: tuple[int, ...] = (0, 1, 3, 10, 25, 50, 100)
     """Training scenes of each cell; 0: imitation alone."""
@@ -61,8 +61,8 @@ class Config:
     """Cells that are run with all seeds; the others with the first."""
     episodes: int = 500
     """Of each evaluation."""
-    sft: Sft = field(default_factory=lambda: Sft(warm=1_500, steps=200))
-    rl: Rl = field(default_factory=lambda: Rl(iterations=80, every=0))
+    sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=100))
+    rl: Rl = field(default_factory=lambda: Rl(iterations=120, every=0))
     workers: int = 2
 
 

@@ -45,7 +45,7 @@ class Config:
     """Episodes of each start, so that they can be compared with each other."""
     traces: tuple[float, ...] = (0.0, 0.3, 0.5, 0.8, 0.95, 1.0)
     """λ to compare."""
-    rl: Annotated[Rl, tyro.conf.arg(name="rl")] = field(default_factory=lambda: Rl(steps=2, noise=0.12, batch=256))
+    rl: Annotated[Rl, tyro.conf.arg(name="rl")] = field(default_factory=Rl)
 
 
 def main(config: Config) -> None:
