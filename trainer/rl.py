@@ -38,7 +38,7 @@ from .policies.critic import Critic
 from .policies.store import policy_digest, save_policy
 from .preflight import admitted, preflight
 from .rollout import Rollout
-from .sight import Labels, sight_loss
+from .sight import taught
 
 _VALUE_CLIP = 0.2
 """Largest change of a value in an iteration that the policy already learns by."""
@@ -47,9 +47,8 @@ _MEAN = 0.9
 _EXACT, _LOUD = 1e-4, 0.1
 """How far ratios may be off 1 before anything was learned, with noise so strong: with less noise rounding weighs more."""
 _SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.1, 4.0
-"""What the learning rate is taken times where an iteration had to stop before it had learned from all, or went less than half as far as it might;
-and the least and greatest that becomes of it, as shares of the one that was asked for. Many small steps lead farther than a few large ones of the
-same divergence: they share less of what is chance."""
+"""What the learning rate is taken times where an iteration had to stop early, or went less than half as far as it might, and the least and
+greatest share of it that is left. Many small steps lead farther than a few large ones of the same divergence: they share less of what is chance."""
 
 
 def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
@@ -188,10 +187,8 @@ class Learner:
         figures = {"off": float(off.max())}
         exact = _EXACT * max(1.0, _LOUD / self.config.noise)
         if not figures["off"] <= exact:
-            raise RunError(
-                f"The densities of what was done do not repeat: ratios are off by {figures['off']:.2g} before anything was learned, at most "
-                f"{exact:.2g} is right. The policy's sampler and its `density` disagree."
-            )
+            found = f"ratios are off by {figures['off']:.2g} before anything was learned, at most {exact:.2g} is right"
+            raise RunError(f"Densities do not repeat: {found}. The policy's sampler and its `density` disagree.")
         judged = self.judge(rollout, iteration, rng)
         figures |= judged.figures
         alone = not isinstance(self.config.algorithm, Grpo) and iteration < self.config.algorithm.warm
@@ -211,10 +208,8 @@ class Learner:
     @torch.no_grad()
     def look(self, rollout: Rollout) -> Tensor:
         """Return the log-densities (N, A, D) of what was done, by the forward pass that learns."""
-        rows = torch.arange(len(rollout)).split(self.config.batch)
-        return torch.cat(
-            [self.policy.density(rollout.memory(self.policy, some), rollout.traced(some))[0] for some in rows]
-        )
+        rows, net = torch.arange(len(rollout)).split(self.config.batch), self.policy
+        return torch.cat([net.density(rollout.memory(net, some), rollout.traced(some))[0] for some in rows])
 
     def judge(self, rollout: Rollout, iteration: int, rng: torch.Generator) -> Judged:
         """Return what each decision was worth, the heart of what algorithms differ in. A critic learns here, too."""
@@ -275,7 +270,8 @@ class Learner:
             stopped = parts["kl"] > self.config.kl
             if not stopped:
                 if self.config.trunk_lr:
-                    sight, figures = self._sight(rollout, rows[: self.config.frames])
+                    few = rows[: self.config.frames]
+                    sight, figures = taught(self.policy, rollout.inputs(few), rollout.privileged[few].numpy())
                     loss, parts["sight mm"] = loss + sight, figures["median mm"]
                 if self.anchor:
                     miss = self.anchor.loss(self.policy, anchored)
@@ -291,13 +287,6 @@ class Learner:
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
         }  # fmt: skip
-
-    def _sight(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of sight in some of the pictures."""
-        inputs = rollout.inputs(rows)
-        seen = self.policy.remember(inputs)
-        labels = Labels.of(rollout.privileged[rows].numpy(), inputs.state.numpy())
-        return sight_loss(seen, self.policy.where(seen), labels)
 
     def _apart(self, logp: Tensor) -> Tensor:
         """Return the densities (N, P) whose ratios are clipped apart: of actions, with GRPO of all their numbers."""

@@ -7,6 +7,7 @@ against the true ones (Huber), and which part of the table the picture shows. La
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,6 +107,12 @@ def sight_loss(
         "ground mm": 1e3 * float((corners[:, 1] - table).norm(dim=-1).detach().median()),
     }
     return _MAPS * found + _PIXELS * looked + _WHERE * where + _GROUND * ground, parts
+
+
+def taught(policy: Any, inputs: Any, privileged: NDArray[np.float32]) -> tuple[Tensor, dict[str, float]]:
+    """Return `sight_loss` of a policy that looks at N observations, of which privileged vectors (N, PRIVILEGED) say what is there."""
+    seen = policy.remember(inputs)
+    return sight_loss(seen, policy.where(seen), Labels.of(privileged, inputs.state.numpy()))
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
