@@ -1,4 +1,4 @@
-"""How much of a policy gradient is signal: `python -m benchmarks.gradient LIBRARY RUN`. Prints Markdown for docs/performance.md.
+"""How much of a policy gradient is signal: `python -m benchmarks.gradient LIBRARY RUN`. Prints Markdown for docs/results.md.
 
 Plays the episodes of an iteration several times and compares the gradients that each of them gives. If a share s of a gradient's squared length is
 signal, two of them have a cosine of s. A critic is the same for all, so what it gets wrong counts as signal too: compare with what needs none.

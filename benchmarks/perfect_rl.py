@@ -1,8 +1,8 @@
 """What reinforcement learning reaches when nothing has to be seen: `python -m benchmarks.perfect_rl LIBRARY DATA`. Prints a Markdown table.
 
 The trainer's own loop, but the policy is told by the simulator what the first goal's target and destination are and where, as in
-`benchmarks.perfect_sight`. Nothing is drawn and little is computed, so that settings can be compared in minutes; what a policy with pictures falls
-short of this by is lost on sight.
+`benchmarks.perfect_sight`. Pictures are as small as can be and nobody looks at them, so that settings can be compared in minutes; what a policy with
+pictures falls short of this by is lost on sight.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Config:
     """Made by `worldgen make`."""
     data: Positional[Path]
     """Demonstrations in it, made by `trainer demos`."""
-    out: Path = Path("perfect")
+    out: Path = Path("perfect-rl")
     demonstrations: int = 25
     """That imitation starts from."""
     steps: int = 800
@@ -76,7 +76,7 @@ def main(config: Config) -> None:
 
 
 def _won(policy: Any, config: Config) -> Share:
-    asked = Evaluate(split="unseen", episodes=config.trials, workers=config.rl.workers, domain=config.rl.domain)
+    asked = Evaluate(split="unseen", purpose="selection", episodes=config.trials, workers=config.rl.workers)
     starts = starts_of(scenes_of(config.library, asked.split), asked)
     courses = list(rollout(policy, config.library, starts, asked, Zero(config.rl.steps)))
     return Share.of(sum(course.end == "success" for course in courses), len(courses))

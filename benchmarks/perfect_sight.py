@@ -53,6 +53,8 @@ class Config:
     """Standard deviation of the error in x and in y of what is told [m]."""
     episodes: int = 200
     steps: int = 4_000
+    split: str = "unseen"
+    """Of the library, that is evaluated."""
     workers: int = 2
 
 
@@ -105,9 +107,9 @@ class Informed(FlowPolicy):
 def main(config: Config) -> None:
     """Train and evaluate, and print the table."""
     torch.set_num_threads(1)
-    asked = Evaluate(split="unseen", episodes=config.episodes, workers=config.workers)
+    asked = Evaluate(split=config.split, episodes=config.episodes, workers=config.workers)
     scenes = scenes_of(config.library, asked.split)
-    print("| demonstrations | error of what is told [mm] | never-trained scenes | 95 % | n |\n|---|---|---|---|---|")
+    print("| demonstrations | error of what is told [mm] | success | 95 % | n |\n|---|---|---|---|---|")
     for count in config.demonstrations:
         policy: Any = trained(read(config.data, limit=count), config, count)
         for noise in config.noise:
@@ -136,7 +138,7 @@ def trained(data: Dataset, config: Config, count: int) -> Informed:
         return policy.imitation_loss(batch, rng, policy.memory(known, known, known)), {}
 
     plan = Plan(config.steps, (1e-3,), 0.01, 0.999)
-    policy.load_state_dict(fit(policy, [policy.decides()], loss, plan, config.out / str(count), _tell))
+    policy.load_state_dict(fit(policy, [policy.decides()], loss, plan, config.out / f"{count}-{config.steps}", _tell))
     return policy.eval()
 
 

@@ -33,10 +33,12 @@ class Anchor:
         require_fits(self._data.interface, policy.interface, Path(config.data))
         self._windows = Windows.of(self._data, policy.horizon)
 
-    def loss(self, policy: Any, rng: torch.Generator) -> Tensor:
-        """Return how far a policy is from what was done in some frames, with gradients."""
+    def loss(self, policy: Any, rng: torch.Generator, sight: bool = True) -> Tensor:
+        """Return how far a policy is from what was done in some frames, with gradients; without `sight` of what decides alone."""
         config = self.config
         rows = torch.randint(len(self._windows.frames), (config.batch,), generator=rng).numpy()
         batch, _ = self._windows.batch(policy, rows, self._data.instructions, rng, config.shift, config.colour)
-        loss: Tensor = policy.imitation_loss(batch, rng)
+        with torch.set_grad_enabled(sight):
+            tokens, points = policy.look(batch.inputs)
+        loss: Tensor = policy.imitation_loss(batch, rng, policy.memory(tokens, points, batch.inputs.state))
         return loss

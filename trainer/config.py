@@ -290,8 +290,8 @@ class Rl:
     kl: Positive = 0.1
     """Divergence from the policy that played at which an iteration stops learning [nats]; a decision counts at most 1."""
     trunk_lr: Amount = 0.0
-    """Learning rate of what sees and reads, which is taught by the simulator where things are, and not by what pays; 0: it stays as it is, and
-    what it makes of a picture is computed once."""
+    """Learning rate of what sees and reads, which is taught by the simulator where things are, and by what is imitated besides, not by what pays;
+    0: it stays as it is."""
     frames: Count = 32
     """Pictures of each optimiser step that it is taught with."""
     anchor: Anchored = Anchored()

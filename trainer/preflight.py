@@ -159,16 +159,24 @@ def _predicted(
     decisions = len(rollout) / len(few) * config.episodes
     rows = torch.arange(min(len(rollout), config.batch))
     step = _timed(policy, lambda: policy.density(rollout.memory(policy, rows), rollout.traced(rows))[0])
-    few_rows = rows[: config.frames]
-    look = _timed(policy, lambda: policy.score(rollout.inputs(few_rows), rollout.traced(few_rows))[0])
     updates = config.epochs * math.ceil(decisions / config.batch)
     tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
     passes = config.epochs + 0.4  # densities are looked at once more
-    learning = step / len(rows) * decisions * passes + (look * updates if config.trunk_lr else 0)
+    learning = step / len(rows) * decisions * passes
+    if config.trunk_lr:
+        few_rows = rows[: config.frames]
+        learning += updates * _timed(
+            policy, lambda: policy.score(rollout.inputs(few_rows), rollout.traced(few_rows))[0]
+        )
     seconds = tries * played * config.episodes + learning
     unit = 1024 if sys.platform != "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return seconds, updates, (peak + tries * decisions * rollout.images[0].nbytes) / 2**20
+    kept = rollout.images.nbytes + sum(part.nbytes for part in rollout.trace.values() if isinstance(part, Tensor))
+    return (
+        seconds,
+        updates,
+        (peak + tries * decisions / len(rollout) * 2 * kept) / 2**20,
+    )  # twice while it is put together
 
 
 def _timed(policy: Any, made: Callable[[], Tensor]) -> float:

@@ -44,7 +44,7 @@ _VALUE_CLIP = 0.2
 """Largest change of a value in an iteration that the policy already learns by."""
 _MEAN = 0.9
 """Decay of the running mean of the weights, an iteration."""
-_EXACT, _LOUD = 1e-4, 0.1
+_EXACT, _LOUD = 1e-4, 0.3
 """How far ratios may be off 1 before anything was learned, with noise so strong: with less noise rounding weighs more."""
 _SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.1, 4.0
 """What the learning rate is taken times where an iteration had to stop early, or went less than half as far as it might, and the least and
@@ -269,21 +269,21 @@ class Learner:
             parts["policy"] = float(loss.detach())
             stopped = parts["kl"] > self.config.kl
             if not stopped:
-                if self.config.trunk_lr:
-                    few = rows[: self.config.frames]
-                    sight, figures = taught(self.policy, rollout.inputs(few), rollout.privileged[few].numpy())
-                    loss, parts["sight mm"] = loss + sight, figures["median mm"]
                 if self.anchor:
-                    miss = self.anchor.loss(self.policy, anchored)
+                    miss = self.anchor.loss(self.policy, anchored, sight=self.config.trunk_lr > 0)
                     loss, parts["imitation"] = loss + self.config.anchor.weight * miss, float(miss.detach())
                 skipped += not torch.isfinite(descend(loss, self.optimiser, self.policy))
+                if self.config.trunk_lr and rate:  # a step of its own: its gradient is far larger
+                    few = rows[: self.config.frames]
+                    sight, parts["sight mm"] = taught(self.policy, rollout.inputs(few), rollout.privileged[few].numpy())
+                    descend(sight, self.optimiser, self.policy)
             for name, value in parts.items():
                 seen[name].append(value)
             if stopped:
                 break
         if rate:
             self._adapt(max(seen["kl"]), stopped)
-        made = {name: float(np.mean(values)) for name, values in seen.items()}
+        made = {name: float(np.mean([v for v in values if v == v] or values)) for name, values in seen.items()}
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
         }  # fmt: skip

@@ -35,7 +35,7 @@ class Rollout:
     privileged: Tensor
     """(N, PRIVILEGED)"""
     trace: Mapping[str, Any]
-    """What `Policy.score` needs: tensors of N rows, and settings."""
+    """What `Policy.density` needs, and what was seen: tensors of N rows, and settings."""
     acted: Tensor
     """(N,) log-densities as the policy gave them when it acted."""
     decided: Decided

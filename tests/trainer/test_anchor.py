@@ -47,6 +47,14 @@ def test_no_weight_is_no_anchor(data: str) -> None:
     assert "imitation" not in figures
 
 
+@pytest.mark.parametrize("sight", [True, False])
+def test_it_reaches_sight_only_where_that_learns(data: str, sight: bool) -> None:
+    actor = policy()
+    Anchor(Anchored(data), actor).loss(actor, torch.Generator().manual_seed(0), sight).backward()
+    assert any(value.grad is not None for value in actor.sees()) == sight
+    assert any(value.grad is not None for value in actor.decides())
+
+
 def test_the_gradient_is_the_sum_of_both(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step on one batch: g = g_rl + β g_sft."""
     found: dict[float, list[torch.Tensor]] = {}
