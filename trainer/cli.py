@@ -122,7 +122,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main() -> None:
     """Run the command line; an error of the user's is one line."""
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="trainer", description=_ABOUT)
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="trainer", description=_ABOUT, config=(tyro.conf.CascadeSubcommandArgs,)
+        )
     except (TrainerError, WorldgenError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         sys.exit(1)

@@ -202,8 +202,7 @@ class Ppo:
     reward: Literal["staged", "sparse"] = "staged"
     """What is paid: success alone, or also the way there."""
     discount: Annotated[float, Within(1e-6, 1)] = 0.96
-    """What a reward is worth one action later. With rewards on the way, what comes much later is mostly chance; with a sparse one,
-    take 0.9975."""
+    """What a reward is worth one action later. What comes much later is mostly chance; but with a sparse reward, take 0.9975."""
     trace: Share = 0.7
     """λ of the generalised advantage, of one decision: the less, the more the critic is believed."""
     low: Annotated[float, Within(1e-6, 0.999999)] = 0.2
