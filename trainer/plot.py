@@ -19,6 +19,8 @@ _SHOWN = (
     ("explained", "variance that the critic explains"),
 )
 """Figures that are drawn, where a log has them."""
+_ENDS = {"unseen": ("unseen low", "unseen high"), "success": ("low", "high")}
+"""The ends of the intervals of those that have any."""
 _KINDS = (".png", ".pdf", ".svg")
 
 
@@ -76,9 +78,11 @@ def _draw(axis: Any, log: Sequence[dict[str, Any]], name: str, colour: str) -> N
         return
     steps, values = zip(*points, strict=True)
     axis.plot(steps, values, color=colour, marker="o" if name == "unseen" else None, markersize=3)
-    if name == "unseen":
-        low, high = ([value for _, value in _curve(log, f"unseen {end}")] for end in ("low", "high"))
-        axis.fill_between(steps, low, high, alpha=0.2, color=colour, linewidth=0)
+    if name in _ENDS:
+        low, high = (dict(_curve(log, end)) for end in _ENDS[name])
+        known = [step for step in steps if step in low and step in high]
+        ends = ([part[step] for step in known] for part in (low, high))
+        axis.fill_between(known, *ends, alpha=0.2, color=colour, linewidth=0)
 
 
 def _labels(runs: Sequence[Path]) -> list[str]:
