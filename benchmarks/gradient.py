@@ -20,12 +20,11 @@ from tyro.conf import Positional
 
 from trainer.advantages import among, gae, normalised
 from trainer.config import Ppo, Rl
-from trainer.episodes import Scenes, exploring, generator, groups, scores, stage_of
+from trainer.episodes import Scenes, exploring, generator, groups, scores, worlds_of
 from trainer.policies.store import load_acting
 from trainer.rl import Learner
 from trainer.rollout import Rollout, collect
 from worldgen.library import SceneLibrary
-from worldgen.sim.worlds import ProcessWorlds
 
 _ROUNDS = 3
 """Further rounds over all that was played in which the critic learns."""
@@ -53,8 +52,7 @@ def main(config: Config) -> None:
     torch.set_num_threads(config.rl.threads)
     policy, names = load_acting(config.run), [s.name for s in SceneLibrary.open(config.library).scenes("train")]
     learner, scenes, rollouts = Learner(policy, config.rl), Scenes(names), list[Rollout]()
-    settings = stage_of(policy, config.rl)
-    with ProcessWorlds(config.library, settings, config.rl.slots, config.rl.workers, trusted=True) as worlds:
+    with worlds_of(config.library, policy, config.rl) as worlds:
         for time in range(config.times):
             starts = scenes.starts(config.rl, time, config.rl.episodes // config.group)
             many = [start for start in starts for _ in range(config.group)]
@@ -115,7 +113,7 @@ def _gradient(learner: Learner, rollout: Rollout, judged: NDArray[np.float64]) -
     gain = torch.from_numpy(normalised(judged, np.ones(len(judged), bool))).float()
     policy.zero_grad()
     for rows in torch.arange(len(rollout)).split(learner.config.batch):
-        logp, _ = policy.density(rollout.memory(policy, rows), rollout.traced(rows))
+        logp = rollout.density(policy, rows)
         (logp.sum(dim=(1, 2)) * gain[rows]).sum().backward()
     return torch.cat([value.grad.flatten() for value in policy.parameters() if value.grad is not None])
 

@@ -20,13 +20,12 @@ from benchmarks.perfect_sight import Config as Sight
 from benchmarks.perfect_sight import trained
 from trainer.config import Evaluate, Rl, Zero
 from trainer.dataset import read
-from trainer.episodes import Scenes, played, stage_of
+from trainer.episodes import Scenes, played, worlds_of
 from trainer.evaluate import rollout, starts_of
 from trainer.metrics import Share
 from trainer.rl import Learner
 from trainer.sets import scenes_of
 from worldgen.library import SceneLibrary
-from worldgen.sim.worlds import ProcessWorlds
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,12 @@ def main(config: Config) -> None:
     torch.set_num_threads(1)
     imitation = Sight(config.library, config.data, config.out, steps=config.steps, workers=config.rl.workers)
     policy: Any = trained(read(config.data, limit=config.demonstrations), imitation, config.demonstrations)
-    learner, settings = Learner(policy, config.rl), stage_of(policy, config.rl)
+    learner, spent, decisions = Learner(policy, config.rl), 0.0, 0
     scenes = Scenes([scene.name for scene in SceneLibrary.open(config.library).scenes("train")])
-    slots, spent, decisions = min(config.rl.slots, config.rl.episodes), 0.0, 0
     print(
         "| iterations | decisions | seconds | with noise | never-trained scenes | 95 % | n |\n|---|---|---|---|---|---|---|"
     )
-    with ProcessWorlds(config.library, settings, slots, config.rl.workers, trusted=True) as worlds:
+    with worlds_of(config.library, policy, config.rl) as worlds:
         for iteration in range(config.rl.iterations):
             begun = time.monotonic()
             made, figures = played(policy, worlds, scenes, config.rl, iteration)

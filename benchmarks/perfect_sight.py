@@ -97,11 +97,8 @@ class Informed(FlowPolicy):
         privileged = observations.privileged.copy()
         for places in (*_PLACES, _AWAY):
             privileged[:, places] += (self.noise * torch.randn(len(privileged), 2, generator=rng)).numpy()
-        inputs, tokens = self.inputs(observations), self.told(privileged)
-        trace = self.sample(self.memory(tokens, tokens, inputs.state), rng, sampler or Zero())
-        logp = trace.pop("logp")
-        actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
-        return Decisions(actions.numpy(), trace | {"inputs": inputs, "seen": tokens, "points": tokens}, logp.numpy())
+        tokens = self.told(privileged)
+        return self.decision(self.inputs(observations), tokens, tokens, rng, sampler or Zero())
 
 
 def main(config: Config) -> None:

@@ -20,7 +20,7 @@ from tyro.conf import Positional
 
 from benchmarks.play import _PARTS, _divided, _timed
 from trainer.config import Rl
-from trainer.episodes import Scenes, played, stage_of
+from trainer.episodes import Scenes, played, stage_of, worlds_of
 from trainer.policies.store import load_acting
 from trainer.rl import Learner
 from worldgen.library import SceneLibrary
@@ -52,12 +52,11 @@ def main(config: Config) -> None:
     size = sum(value.numel() for value in policy.parameters()) / 1e6
     print(f"Policy of {size:.1f} million parameters, {config.rl.workers} processes, {config.rl.threads} threads.\n")
     names = [scene.name for scene in SceneLibrary.open(config.library).scenes("train")][: config.scenes]
-    settings = stage_of(policy, config.rl)
-    slots = min(config.rl.slots, config.rl.episodes)
     learner, scenes = Learner(policy, config.rl), Scenes(names)
-    with ProcessWorlds(config.library, settings, slots, config.rl.workers, trusted=True) as worlds:
+    with worlds_of(config.library, policy, config.rl) as worlds:
         _whole(learner, worlds, scenes, config)
     torch.set_num_threads(1)
+    settings, slots = stage_of(policy, config.rl), min(config.rl.slots, config.rl.episodes)
     with _timed() as spent, LocalWorlds(config.library, settings, slots, trusted=True) as worlds:
         _single(learner, worlds, scenes, config, spent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from worldgen.sim import domains
 from worldgen.sim.rewards import Sparse, Staged
 from worldgen.sim.stage import Settings
-from worldgen.sim.worlds import Start
+from worldgen.sim.worlds import ProcessWorlds, Start
 
 from .advantages import among
 from .config import Grpo, Learned, Rl, Sampler, Sde
@@ -113,6 +114,12 @@ def stage_of(policy: Any, config: Rl) -> Settings:
     sparse = isinstance(config.algorithm, Grpo) or config.algorithm.reward == "sparse"
     reward = Sparse() if sparse else Staged()
     return Settings(domains.load(config.domain), reward, policy.interface.views(), privileged=True, chunk=policy.chunk)
+
+
+def worlds_of(library: Path, policy: Any, config: Rl) -> ProcessWorlds:
+    """Return the worlds of a library in which a policy plays to learn, to be closed by the caller."""
+    slots = min(config.slots, config.episodes)
+    return ProcessWorlds(library, stage_of(policy, config), slots, config.workers, trusted=True)
 
 
 def exploring(config: Rl, noise: float) -> Sampler:

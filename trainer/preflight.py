@@ -36,6 +36,7 @@ from .play import Course, Slotted, play
 from .policies.store import load_acting
 from .rollout import collect
 from .sets import scenes_of
+from .sight import taught
 
 _STARTS = 48
 """Episodes that are played with and without noise."""
@@ -158,25 +159,20 @@ def _predicted(
     rollout = collect(policy, worlds, few, exploring(config, noise), torch.Generator().manual_seed(0))
     decisions = len(rollout) / len(few) * config.episodes
     rows = torch.arange(min(len(rollout), config.batch))
-    step = _timed(policy, lambda: policy.density(rollout.memory(policy, rows), rollout.traced(rows))[0])
+    step = _timed(policy, lambda: rollout.density(policy, rows))
     updates = config.epochs * math.ceil(decisions / config.batch)
     tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
     passes = config.epochs + 0.4  # densities are looked at once more
     learning = step / len(rows) * decisions * passes
     if config.trunk_lr:
-        few_rows = rows[: config.frames]
-        learning += updates * _timed(
-            policy, lambda: policy.score(rollout.inputs(few_rows), rollout.traced(few_rows))[0]
-        )
+        pictures, known = rollout.inputs(rows[: config.frames]), rollout.privileged[: config.frames].numpy()
+        learning += updates * _timed(policy, lambda: taught(policy, pictures, known)[0])
     seconds = tries * played * config.episodes + learning
     unit = 1024 if sys.platform != "darwin" else 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     kept = rollout.images.nbytes + sum(part.nbytes for part in rollout.trace.values() if isinstance(part, Tensor))
-    return (
-        seconds,
-        updates,
-        (peak + tries * decisions / len(rollout) * 2 * kept) / 2**20,
-    )  # twice while it is put together
+    rollouts = 2 * kept * tries * decisions / len(rollout)  # twice while it is put together
+    return seconds, updates, (peak + rollouts) / 2**20
 
 
 def _timed(policy: Any, made: Callable[[], Tensor]) -> float:

@@ -27,7 +27,7 @@ from . import checkpoint
 from .advantages import among, gae, normalised
 from .anchor import Anchor
 from .config import Grpo, Rl
-from .episodes import Scenes, generator, groups, played, scores, stage_of
+from .episodes import Scenes, generator, groups, played, scores, worlds_of
 from .errors import RunError
 from .fit import descend, follow, lasting
 from .folders import claim
@@ -82,8 +82,7 @@ def _run(library: Path, config: Rl, policy: Any, names: list[str], tell: Callabl
     keeper = Keeper(library, config, first, tell)
     if keeper.done:
         return keeper.chosen
-    slots = min(config.slots, config.episodes)
-    with ProcessWorlds(library, stage_of(policy, config), slots, config.workers, trusted=True) as worlds:
+    with worlds_of(library, policy, config) as worlds:
         if config.preflight:
             config = learner.config = replace(config, noise=preflight(policy, worlds, scenes, config, tell).noise)
         mirror, begun = config.out / "tensorboard" if config.tensorboard else None, time.monotonic()
@@ -208,8 +207,8 @@ class Learner:
     @torch.no_grad()
     def look(self, rollout: Rollout) -> Tensor:
         """Return the log-densities (N, A, D) of what was done, by the forward pass that learns."""
-        rows, net = torch.arange(len(rollout)).split(self.config.batch), self.policy
-        return torch.cat([net.density(rollout.memory(net, some), rollout.traced(some))[0] for some in rows])
+        rows = torch.arange(len(rollout)).split(self.config.batch)
+        return torch.cat([rollout.density(self.policy, some) for some in rows])
 
     def judge(self, rollout: Rollout, iteration: int, rng: torch.Generator) -> Judged:
         """Return what each decision was worth, the heart of what algorithms differ in. A critic learns here, too."""
@@ -258,7 +257,7 @@ class Learner:
         counted, stopped, skipped = judged.weight.nonzero()[:, 0], False, 0
         self.optimiser.param_groups[0]["lr"] = rate
         for rows in (some for _ in range(self.config.epochs) for some in self._parts(counted, rng)):
-            new, _ = self.policy.density(rollout.memory(self.policy, rows), rollout.traced(rows))
+            new = rollout.density(self.policy, rows)
             loss, parts = policy_loss(
                 self._apart(new),
                 self._apart(old[rows]),
@@ -283,7 +282,9 @@ class Learner:
                 break
         if rate:
             self._adapt(max(seen["kl"]), stopped)
-        made = {name: float(np.mean([v for v in values if v == v] or values)) for name, values in seen.items()}
+        made = {
+            name: float(np.mean([v for v in values if not math.isnan(v)] or values)) for name, values in seen.items()
+        }
         return made | {
             "kl": max(seen["kl"]), "updates": len(seen["kl"]) - stopped, "skipped": float(skipped), "pace": self.pace,
         }  # fmt: skip

@@ -54,15 +54,16 @@ class Rollout:
         """Return the trace of some decisions."""
         return {name: part[rows] if isinstance(part, Tensor) else part for name, part in self.trace.items()}
 
-    def memory(self, policy: Any, rows: Tensor) -> Tensor:
-        """Return `Acting.memory` (R, M, W) of what was seen at some decisions, with gradients of what decides."""
-        found: Tensor = policy.memory(self.trace["seen"][rows], self.trace["points"][rows], self.state[rows])
+    def density(self, policy: Any, rows: Tensor) -> Tensor:
+        """Return log-densities (R, A, D) of some decisions, from what was seen then, with gradients of what decides."""
+        trace = self.traced(rows)
+        found: Tensor = policy.density(policy.memory(trace["seen"], trace["points"], self.state[rows]), trace)[0]
         return found
 
     @torch.no_grad()
     def remembered(self, policy: Any) -> Tensor:
         """Return (N, F + 1) `Acting.summary` of what was seen, and how many actions had been executed by then."""
-        seen = policy.summary(self.memory(policy, torch.arange(len(self))))
+        seen = policy.summary(policy.memory(self.trace["seen"], self.trace["points"], self.state))
         before = np.cumsum(self.decided.steps) - self.decided.steps
         firsts = np.append(0, np.flatnonzero(self.decided.last)[:-1] + 1)
         gone = torch.from_numpy(before - before[firsts][self.decided.episodes()])

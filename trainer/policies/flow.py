@@ -124,9 +124,14 @@ class FlowPolicy(Acting):
     def act(self, observations: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Decide for each of N observations; see `Policy.act`. Without a sampler: `Ode()`."""
         inputs = self.inputs(observations)
-        tokens, points = self.look(inputs)
-        memory = self.memory(tokens, points, inputs.state)
-        trace = self.sample(memory, rng, sampler or Ode())
+        return self.decision(inputs, *self.look(inputs), rng, sampler or Ode())
+
+    @torch.no_grad()
+    def decision(
+        self, inputs: Inputs, tokens: Tensor, points: Tensor, rng: torch.Generator | None, sampler: Sampler
+    ) -> Decisions:
+        """Decide for each of N observations, of which sight makes (N, M, W) and (N, 2, 3); see `Acting.look`."""
+        trace = self.sample(self.memory(tokens, points, inputs.state), rng, sampler)
         logp = trace.pop("logp")
         actions = self.statistics.physical(trace["chain"][:, -1, : self.chunk])
         trace |= {"inputs": inputs, "seen": tokens, "points": points}
