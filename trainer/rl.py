@@ -269,7 +269,7 @@ class Learner:
             stopped = parts["kl"] > self.config.kl
             if not stopped:
                 if self.anchor:
-                    miss = self.anchor.loss(self.policy, anchored, sight=self.config.trunk_lr > 0)
+                    miss = self.anchor.loss(self.policy, anchored, sight=bool(self.config.trunk_lr and rate))
                     loss, parts["imitation"] = loss + self.config.anchor.weight * miss, float(miss.detach())
                 skipped += not torch.isfinite(descend(loss, self.optimiser, self.policy))
                 if self.config.trunk_lr and rate:  # a step of its own: its gradient is far larger

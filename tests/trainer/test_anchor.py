@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainer.anchor import Anchor
-from trainer.config import Anchored, Rl
+from trainer.config import Anchored, Ppo, Rl
 from trainer.dataset import read
 from trainer.errors import DatasetError
 from trainer.records import Interface
@@ -53,6 +53,12 @@ def test_it_reaches_sight_only_where_that_learns(data: str, sight: bool) -> None
     Anchor(Anchored(data), actor).loss(actor, torch.Generator().manual_seed(0), sight).backward()
     assert any(value.grad is not None for value in actor.sees()) == sight
     assert any(value.grad is not None for value in actor.decides())
+
+
+def test_sight_stays_while_the_critic_warms_up(data: str) -> None:
+    before = list(policy().parameters())
+    after, _ = learned(config(algorithm=Ppo(warm=1), anchor=Anchored(data), trunk_lr=1e-3))
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
 
 
 def test_the_gradient_is_the_sum_of_both(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
