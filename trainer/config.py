@@ -183,6 +183,8 @@ class Sft:
     """Largest shift of a picture [px]."""
     colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
+    strange: Share = 0.2
+    """Share of the names of things that are replaced by words nobody knows, so that the policy learns to go by the others and by what it sees."""
     shuffle_instructions: bool = False
     """Control: give each episode the sentence of another one."""
     limit: Count | None = None

@@ -5,6 +5,7 @@ Knows no pictures: a picture's labels are where its objects are, and what is sai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import TypeVar
@@ -124,6 +125,23 @@ def strange(rng: Rng) -> str:
         found = "".join([*starts, _one(parts, rng)[-int(rng.integers(2, 5)) :]])
         if found not in words:
             return found
+
+
+def unheard(sentence: str, share: float, rng: Rng) -> str:
+    """Return a sentence with a share of the names of things replaced by words that nobody knows.
+
+    Who learns from such sentences learns to go by colour, by form and by what is left when a thing's name means nothing.
+    """
+    return _names().sub(lambda found: strange(rng) if rng.random() < share else found[0], sentence)
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    """Return what finds the names of things in a sentence, the longest that fits: "traffic cone" and not "cone"."""
+    known = vocabulary.categories().items()
+    words = {word.replace("_", " ") for name, item in known for word in item.words(name)}
+    longest = sorted(words, key=lambda word: (-len(word), word))
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest))})\b", re.IGNORECASE)
 
 
 @cache

@@ -122,7 +122,7 @@ def _seen(policy: Any, windows: Windows, sentences: list[str], config: Sft) -> t
     rng, parts = torch.Generator().manual_seed(config.seed), []
     with torch.no_grad():
         for rows in np.array_split(np.arange(len(windows.frames)), -(-len(windows.frames) // 128)):
-            batch, _ = windows.batch(policy, rows, sentences, rng, colour=config.colour)
+            batch, _ = windows.batch(policy, rows, sentences, rng, 0, config.colour, config.strange)
             seen = policy.remember(batch.inputs)
             parts.append((seen.tokens.half(), policy.where(seen), batch.inputs.state))
     tokens, points, state = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -136,7 +136,7 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         rows = torch.randint(len(windows.frames), (config.batch,), generator=rng).numpy()
-        batch, moved = windows.batch(policy, rows, sentences, rng, config.shift, config.colour)
+        batch, moved = windows.batch(policy, rows, sentences, rng, config.shift, config.colour, config.strange)
         seen = policy.remember(batch.inputs)
         points = policy.where(seen)
         imitation = policy.imitation_loss(batch, rng, policy.memory(seen.tokens, points, batch.inputs.state))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .dataset import Dataset
 from .errors import RunError
 from .policies.base import Batch, Inputs, Sighted, as_pictures
+from .sentences import unheard
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Windows:
         rng: torch.Generator,
         shift: int = 0,
         colour: float = 0.0,
+        strange: float = 0.0,
     ) -> tuple[Batch, NDArray[np.float64]]:
         """Return windows as a policy learns from them, and how far their pictures were moved (N, 2), as shares of them.
 
@@ -63,16 +65,21 @@ class Windows:
             rng: For what is changed.
             shift: Largest shift of a picture [px].
             colour: Largest change of brightness, contrast and each colour, as a share.
+            strange: Share of the names of things that are said as words nobody knows.
         """
         data = self.data
         frames = self.frames[rows]
         pictures = np.stack([data.images[camera][frames] for camera in policy.interface.cameras], axis=1)
         actions, valid = self.actions(rows)
         images, moved = augment(as_pictures(pictures), shift, colour, rng)
+        said = [sentences[episode] for episode in data.episode[frames]]
+        if strange:
+            words = np.random.default_rng(int(torch.randint(2**62, (), generator=rng)))
+            said = [unheard(sentence, strange, words) for sentence in said]
         inputs = Inputs(
             images,
             torch.from_numpy(data.state[frames]),
-            torch.from_numpy(policy.words([sentences[episode] for episode in data.episode[frames]])),
+            torch.from_numpy(policy.words(said)),
         )
         return Batch(inputs, torch.from_numpy(actions), torch.from_numpy(valid)), moved / images.shape[-1]
 

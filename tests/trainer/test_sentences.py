@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from trainer import sentences
 from trainer.policies.text import Words
-from trainer.sentences import ALONE, KINDS, Sentences, strange
+from trainer.sentences import ALONE, KINDS, Sentences, strange, unheard
 from worldgen import vocabulary
-from worldgen.phrases import is_held_out, phrases, say, templates
+from worldgen.phrases import attributes, is_held_out, phrases, say, templates
 from worldgen.spec import ObjectSpec, SceneSpec
 
+NAMES = {word.replace("_", " ") for name, item in vocabulary.categories().items() for word in item.words(name)}
 THING = {"size": (0.06, 0.06, 0.08), "material": "plastic"}
 
 
@@ -146,3 +149,31 @@ def test_held_out_nouns_are_no_pieces_of_the_tokenizer() -> None:
             assert len(words.pieces(name)) > 1, name
         elif not item.held_out and " " not in name:
             assert len(words.pieces(name)) == 1, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_things_are_replaced_and_nothing_else(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    for template in templates(kind, held_out=False):
+        for target, other in (("traffic cone", "cake stand"), ("mug", "drawer"), ("hex nut", "soap")):
+            said = say(template, f"red {target}", f"wooden {other}")
+            assert unheard(said, 0.0, rng) == said
+            form = say(template, r"red (\w+)", r"wooden (\w+)")
+            found = re.fullmatch(form, unheard(said, 1.0, rng))
+            assert found, "all words but the names stay"
+            assert not NAMES & set(found.groups())
+
+
+def test_a_share_of_names_is_replaced() -> None:
+    rng, said = np.random.default_rng(0), "put the cone on the mug"
+    made = [unheard(said, 0.25, rng) for _ in range(2000)]
+    kept = [("cone" in one.split(), "mug" in one.split()) for one in made]
+    assert np.mean(kept, axis=0) == pytest.approx([0.75, 0.75], abs=0.04)
+    assert np.mean([all(both) for both in kept]) == pytest.approx(0.75**2, abs=0.04), "each by itself"
+    assert len(set(made)) > 700, "another word each time"
+    rng = np.random.default_rng(0)
+    assert [unheard(said, 0.25, rng) for _ in range(2000)] == made
+
+
+def test_no_name_is_a_colour_too() -> None:
+    assert not NAMES & set(attributes())

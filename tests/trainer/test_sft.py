@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from trainer.metrics import read_log
 from trainer.policies.base import Sighted
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import load_policy, save_policy
+from trainer.policies.text import Words
 from trainer.recorder import Writer
 from trainer.sft import _sentences, sft
 from worldgen.sim.truth import PRIVILEGED, SIGHT
@@ -99,6 +102,31 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, data: Path, ba
     assert same(load_policy(tmp_path / "cut/policy"), whole)
     for name in ("policy/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("steps", "warm"), [(6, 0), (0, 3)])
+def test_some_names_are_said_as_words_nobody_knows(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, steps: int, warm: int
+) -> None:
+    root, said = tmp_path / "data", list[str]()
+    with Writer(root, FACE) as writer:
+        for seed in (0, 1, 2):
+            writer.add(replace(demonstration(seed, FACE, 5), instruction="put the red mug on the plate"))
+
+    read_words = Words.__call__
+
+    def overheard(words: Words, sentences: Sequence[str]) -> Any:
+        said.extend(sentences)
+        return read_words(words, sentences)
+
+    monkeypatch.setattr(Words, "__call__", overheard)
+    sft(root, config(tmp_path / "plain", base, steps=steps, warm=warm, strange=0.0), quiet)
+    assert set(said) == {"put the red mug on the plate"}
+    said.clear()
+    sft(root, config(tmp_path / "run", base, steps=steps, warm=warm, strange=0.5), quiet)
+    assert all(re.fullmatch(r"put the red \w+ on the \w+", sentence) for sentence in said)
+    assert len({sentence.split()[3] for sentence in said}) > 3
+    assert sum(sentence.split()[3] == "mug" for sentence in said) > len(said) / 5
 
 
 def test_data_of_a_simulator_teach_sight_too(tmp_path: Path, base: Path) -> None:

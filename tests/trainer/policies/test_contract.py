@@ -233,6 +233,55 @@ class TestFlow:
         others = float((base[0, 0, 0] - own[0, 0, 0]).detach())
         assert float(torch.trapezoid((logp[:, 0, 0] - others).exp(), grid)) == pytest.approx(1, abs=1e-3)
 
+    @pytest.mark.parametrize("sampler", [Learned(2, 0.3, 0.6), Sde(2, level=0.6, every=True)], ids=["learned", "sde"])
+    def test_the_density_of_two_steps_is_what_is_sampled(
+        self, sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each number moves by itself, bent; summed over where it began and went through, the density is that of where it is sampled."""
+        policy = make(FlowPolicy, horizon=1, chunk=1)
+
+        def bent(x: torch.Tensor, time: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.sin(2 * x) - x / 2 + time[:, None, None], x
+
+        monkeypatch.setattr(policy.expert, "forward", bent)
+        monkeypatch.setattr(policy.loudness, "forward", torch.sin)
+        count, held = 91, 0.3
+        grid = torch.linspace(-4.5, 4.5, count)
+        chain = torch.full((count**3, 3, 1, 7), held)
+        chain[:, :, 0, 0] = torch.cartesian_prod(grid, grid, grid)
+        memory = torch.zeros(1, 1, policy.sizes.width)
+
+        def dense(chain: torch.Tensor) -> torch.Tensor:
+            random = torch.ones(len(chain), 2, dtype=torch.bool)
+            rows = memory.expand(len(chain), -1, -1)
+            return policy.density(rows, {"chain": chain, "random": random, "sampler": sampler})[0][:, 0, 0].detach()
+
+        others = 6 / 7 * dense(torch.full((1, 3, 1, 7), held))
+        step = float(grid[1] - grid[0])
+        begun = torch.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi)
+        each = ((dense(chain) - others).exp().view(count, count, count) * begun[:, None, None]).sum(
+            dim=(0, 1)
+        ) * step**2
+        assert float(each.sum() * step) == pytest.approx(1, abs=1e-3)
+        drawn = policy.sample(memory.expand(4000, -1, -1), torch.Generator().manual_seed(0), sampler)["chain"][:, -1]
+        due = np.interp(np.sort(drawn.flatten().numpy()), grid + step / 2, (each.cumsum(0) * step).numpy())
+        assert np.abs(due - (np.arange(28_000) + 0.5) / 28_000).max() < 1.63 / math.sqrt(28_000), (
+            "Kolmogorov-Smirnov, 1 %"
+        )
+
+    def test_the_gradient_of_the_density_is_nothing_in_the_mean(self) -> None:
+        policy = make(FlowPolicy, horizon=1, chunk=1)
+        memory = policy.recall(policy.inputs(observations(1))).detach().expand(20_000, -1, -1)
+        with torch.no_grad():
+            found = policy.sample(memory, torch.Generator().manual_seed(0), Learned(2, 0.3, 0.6))
+        logp, _ = policy.density(memory, found)
+        bias = policy.expert.leave.bias
+        (slope,) = torch.autograd.grad(logp.mean(), bias, retain_graph=True)
+        spread = math.sqrt(2 * 0.5**2 / 0.3**2 / len(memory))  # of this mean at most, were all noise the least there is
+        assert slope.abs().max() < 4 * spread
+        (wrong,) = torch.autograd.grad((logp * found["chain"][:, -1, :, :1]).mean(), bias)
+        assert wrong.abs().max() > 4 * spread, "where what was drawn counts, it is not"
+
     def test_without_noise_the_sde_is_the_ode(self) -> None:
         policy = make(FlowPolicy)
         one = policy.act(observations(3), torch.Generator().manual_seed(0), Ode(4)).actions
