@@ -17,7 +17,7 @@ ITERATIONS ?= 16
 # Index of CPU builds of torch, where the default index has only CUDA builds: make setup-train TORCH_INDEX=URL
 TORCH_INDEX ?=
 
-.PHONY: help setup setup-train opengl demo test test-all lint types lock schemas clean
+.PHONY: help setup setup-train opengl demo reproduce test test-all lint types lock schemas clean
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery,
 	$(BIN)/trainer rl $(OUT) --init $(OUT)/../after --out $(OUT)/../rl --iterations $(ITERATIONS) --every 0 --workers $(WORKERS)
 	$(BIN)/trainer evaluate $(OUT)/../rl $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../after/eval-all
 	$(BIN)/trainer plot $(OUT)/../rl --out $(OUT)/../rl.png
+
+reproduce: setup-train  ## Make the tables of docs/results.md anew, in hours; what is finished is kept, and it goes on where it was
+	$(BIN)/python -m benchmarks.learning --base shipped --workers $(WORKERS)
+	$(BIN)/python -m benchmarks.generative_worlds --workers $(WORKERS)
 
 test: setup-train  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import tyro
 from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
+from trainer.folders import claim
 from trainer.metrics import Mean, Share
 from trainer.rl import rl
 from trainer.sft import sft
@@ -67,7 +68,17 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Make what is missing and print the table."""
+    """Make what is missing and print the table; cells of other settings are refused."""
+    unsaid = ("out", "results", "counts", "seeds", "repeated", "workers")
+    settings = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    with claim(config.out, settings), claim(config.results, settings):
+        _made(config)
+    cells = [json.loads(path.read_text()) for path in sorted(config.results.glob("scenes-*.json"))]
+    _table(cells)
+    _plot(cells, config.results / "scenes.png")
+
+
+def _made(config: Config) -> None:
     library, data, start = (config.out / name for name in ("library", "data", "start"))
     settings = pipeline.Settings(SENTENCES, config.scenes, config.seed, splits=SPLITS)
     pipeline.make(settings, library, workers=config.workers)
@@ -80,9 +91,6 @@ def main(config: Config) -> None:
             cell = config.results / f"scenes-{count:03d}-seed-{seed}.json"
             if not cell.exists():
                 _save(cell, _cell(config, library, start, count, seed))
-    cells = [json.loads(path.read_text()) for path in sorted(config.results.glob("scenes-*.json"))]
-    _table(cells)
-    _plot(cells, config.results / "scenes.png")
 
 
 def _cell(config: Config, library: Path, start: Path, count: int, seed: int) -> dict[str, Any]:

@@ -179,18 +179,26 @@ class Sft:
     """Decay of the running mean of the weights, which is what is saved."""
     sight: Amount = 0.3
     """Weight of the loss of sight, on data of a simulator, which says what is to be seen; 0 for none."""
+    library: str = ""
+    """Library that the data come from: pictures of its training scenes are drawn, and what else is in them is asked for meanwhile. Demonstrations ask
+    for one thing a scene, so that a policy soon goes for what is usually asked for. Empty for none."""
+    pictures: Count = 20_000
+    """Pictures of it to draw; they are kept in OUT/pictures."""
     shift: Annotated[int, Within(0, 16)] = 4
     """Largest shift of a picture [px]."""
     colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
-    strange: Share = 0.2
-    """Share of the names of things that are replaced by words nobody knows, so that the policy learns to go by the others and by what it sees."""
+    strange: Share = 0.15
+    """Share of the names of things that are replaced by words nobody knows, where colour or the like tells what is meant: so the policy learns to
+    go by that when a name means nothing."""
     shuffle_instructions: bool = False
     """Control: give each episode the sentence of another one."""
     limit: Count | None = None
     """Only the first so many episodes."""
     seed: Annotated[int, Within(0, 10**8)] = 0
     """Fixes the first weights and the order of learning."""
+    workers: Count = 2
+    """Processes that draw."""
     threads: Count = 2
     """Threads that learn."""
     trunk: TrunkSettings = TrunkSettings()

@@ -90,11 +90,11 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
     with claim(config.out, facts):
-        data = _drawn(scenes["train"], config, "pictures", config.pictures, tell)
+        lessons = Lessons(drawn(scenes["train"], config, "pictures", config.pictures, tell), config)
         if not config.base:
-            net.statistics.fit("state", data.state[:: max(1, len(data) // 10_000)], 0.02)
-        net.load_state_dict(_train(net, data, config, tell))
-        del data
+            net.statistics.fit("state", lessons.data.state[:: max(1, len(lessons.data) // 10_000)], 0.02)
+        net.load_state_dict(_train(net, lessons, config, tell))
+        del lessons
         found = figures(net, libraries, config, tell)
         save_policy(
             net, config.out / "policy", {**_history(config.base, facts), **{s: asdict(f) for s, f in found.items()}}
@@ -109,7 +109,7 @@ def figures(
     found = {}
     for split, group in sorted(_by_split(libraries).items()):
         if split != "train":
-            data = _drawn(group, config, split, config.report, tell)
+            data = drawn(group, config, split, config.report, tell)
             found[split] = measure(net, data, Speakers(data, held_out=split == HELD_OUT_FORMS))
             tell(f"{split}: {told(found[split])}")
     return found
@@ -183,7 +183,30 @@ def measure(net: Sighted, data: Pictures, speakers: Speakers) -> Figures:
     )
 
 
-def _drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
+class Lessons:
+    """Pictures of scenes, and what is asked about them.
+
+    Args:
+        data: The pictures.
+        config: How many are shown at once, and how much is asked about each; see `Pretrain`.
+    """
+
+    def __init__(self, data: Pictures, config: Pretrain) -> None:
+        self.data, self._speakers, self._config = data, Speakers(data, loose=True), config
+
+    def loss(self, net: Sighted, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a network that is asked new things about some pictures, and its parts; which ones hangs on the step's number alone."""
+        rng = np.random.default_rng([self._config.seed, step])
+        rows = np.sort(rng.integers(len(self.data), size=self._config.batch))
+        return _loss(net, self.data, rows, self._speakers(rows, self._config.asked, rng))
+
+
+def drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
+    """Return pictures of scenes, drawn into OUT/NAME; those that are there stay.
+
+    Raises:
+        RunError: When the folder holds pictures of another kind, or there are no scenes.
+    """
     folder, said = config.out / name, 0.0
     seed = config.seed + (0 if name == "pictures" else 10**9)
     for done in pictures.draw(
@@ -218,17 +241,10 @@ def _new(config: Pretrain, face: Interface) -> Sighted:
     return cast(Sighted, new_policy("base", face, trunk=config.trunk))
 
 
-def _train(net: Sighted, data: Pictures, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:
+def _train(net: Sighted, lessons: Lessons, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:
     """Train a network and return the running mean of its weights."""
-    speakers = Speakers(data, loose=True)
-
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng([config.seed, step])
-        rows = np.sort(rng.integers(len(data), size=config.batch))
-        return _loss(net, data, rows, speakers(rows, config.asked, rng))
-
     plan = Plan(config.steps, (config.lr,), config.weight_decay, _EMA)
-    return fit(net, [list(net.parameters())], loss, plan, config.out, tell)
+    return fit(net, [list(net.parameters())], lambda step: lessons.loss(net, step), plan, config.out, tell)
 
 
 def _inputs(net: Sighted, data: Pictures, rows: NDArray[Any], sentences: Sequence[str]) -> Inputs:

@@ -128,20 +128,36 @@ def strange(rng: Rng) -> str:
 
 
 def unheard(sentence: str, share: float, rng: Rng) -> str:
-    """Return a sentence with a share of the names of things replaced by words that nobody knows.
+    """Return a sentence with a share of the names of things replaced by words that nobody knows, where something else tells what is meant.
 
-    Who learns from such sentences learns to go by colour, by form and by what is left when a thing's name means nothing.
+    That is a colour, material or another word before it, or that things are put there. Who learns from such sentences learns to go by
+    that when a name means nothing.
     """
-    return _names().sub(lambda found: strange(rng) if rng.random() < share else found[0], sentence)
+
+    def said(found: re.Match[str]) -> str:
+        before, name = found.groups()
+        told = before or name.lower() in _bearing()
+        return before + strange(rng) if told and rng.random() < share else found[0]
+
+    return _naming().sub(said, sentence)
 
 
 @cache
-def _names() -> re.Pattern[str]:
-    """Return what finds the names of things in a sentence, the longest that fits: "traffic cone" and not "cone"."""
+def _naming() -> re.Pattern[str]:
+    """Return what finds the names of things and the words that tell them apart, the longest that fit: "traffic cone" and not "cone"."""
     known = vocabulary.categories().items()
-    words = {word.replace("_", " ") for name, item in known for word in item.words(name)}
-    longest = sorted(words, key=lambda word: (-len(word), word))
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest))})\b", re.IGNORECASE)
+    names = {word.replace("_", " ") for name, item in known for word in item.words(name)}
+    longest = "|".join(map(re.escape, sorted(names, key=lambda word: (-len(word), word))))
+    told = "|".join(map(re.escape, attributes()))
+    return re.compile(rf"\b((?:(?:{told}) )*)({longest})\b", re.IGNORECASE)
+
+
+@cache
+def _bearing() -> frozenset[str]:
+    """Return the names of what things are put on or in."""
+    known = vocabulary.categories().items()
+    bear = ((name, item) for name, item in known if {"surface", "hollow"} & set(item.affordances))
+    return frozenset(word.replace("_", " ") for name, item in bear for word in item.words(name))
 
 
 @cache

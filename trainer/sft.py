@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: a policy learns to do what a dataset's episodes do. Knows datasets and policies, no worlds."""
+"""Supervised fine-tuning: a policy learns to do what a dataset's episodes do. Knows datasets, policies and pictures of scenes, plays nothing."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldgen.library import Scene
 from worldgen.sim.truth import PRIVILEGED
+from worldgen.store import file_digest
 
-from .config import Sft, TrunkSettings
+from .config import Pretrain, Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
+from .demos import interface_of
 from .errors import DatasetError, RunError
 from .fit import Plan, fit
 from .folders import claim
 from .limits import require
 from .policies.base import Batch, Inputs, Sighted
 from .policies.store import load_policy, new_policy, policy_digest, policy_folder, save_policy
+from .pretrain import Lessons, drawn
 from .records import ACTION_NAMES, STATE_NAMES, require_size
+from .sets import scenes_of
 from .sight import Labels, sight_loss
 from .windows import Windows
 
 FLOOR = np.array([2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01, 0.05])
 """Least spread of actions that they are normalised with [m], [rad]."""
+_ASKED = 24
+"""Pictures of a library that an optimiser step asks about, four things each."""
 
 
 def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted:
@@ -44,9 +51,13 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
     base = None if config.base == "none" else load_policy(policy_folder(config.base))
     data = read(root, limit=config.limit)
     policy, fresh = _start(config, base, data, root), base is not None and base.kind != config.policy
-    with claim(
-        config.out, {**_plain(config), "data": data.digest(), "base": policy_digest(config.base) if base else "none"}
-    ):
+    scenes = _scenes(policy, config) if config.library else []
+    begun = {
+        "data": data.digest(),
+        "base": policy_digest(config.base) if base else "none",
+        "library": file_digest(Path(config.library) / "library.json") if config.library else "",
+    }
+    with claim(config.out, {**_plain(config), **begun}):
         windows = Windows.of(data, policy.horizon)
         tell(
             f"{data.episodes} episodes, {len(windows.frames)} of {len(data.state)} frames to imitate (not what somebody else did); "
@@ -54,7 +65,7 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
         )
         if fresh and config.warm:
             _warmed(policy, windows, config, tell)
-        policy.load_state_dict(_train(policy, windows, config, tell))
+        policy.load_state_dict(_train(policy, windows, scenes, config, tell))
         facts = {
             "fine-tuning": {**_plain(config), "data": root.name},
             "episodes": data.episodes,
@@ -129,9 +140,12 @@ def _seen(policy: Any, windows: Windows, sentences: list[str], config: Sft) -> t
     return tokens, points, state
 
 
-def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], None]) -> dict[str, Tensor]:
+def _train(
+    policy: Any, windows: Windows, scenes: list[Scene], config: Sft, tell: Callable[[str], None]
+) -> dict[str, Tensor]:
     """Train all of a policy and return the running mean of the weights."""
     sentences, labels = _sentences(windows.data, config), _labels(windows, config, tell)
+    lessons = _lessons(policy, scenes, config, tell) if scenes and config.steps and config.sight else None
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
@@ -140,16 +154,48 @@ def _train(policy: Any, windows: Windows, config: Sft, tell: Callable[[str], Non
         seen = policy.remember(batch.inputs)
         points = policy.where(seen)
         imitation = policy.imitation_loss(batch, rng, policy.memory(seen.tokens, points, batch.inputs.state))
-        if labels is None:
-            return imitation, {}
-        sight, parts = sight_loss(seen, points, labels(rows), moved)
-        shown = {name: value for name, value in parts.items() if not math.isnan(value)}
-        return imitation + config.sight * sight, {"imitation": float(imitation.detach()), **shown}
+        whole, shown = imitation, dict[str, float]()
+        if labels:
+            sight, shown = sight_loss(seen, points, labels(rows), moved)
+            whole = whole + config.sight * sight
+        if lessons:
+            sight, asked = lessons.loss(policy, step)
+            whole, shown["asked mm"] = whole + config.sight * sight, asked["median mm"]
+        parts = {name: value for name, value in shown.items() if not math.isnan(value)}
+        return whole, {"imitation": float(imitation.detach()), **parts} if parts else {}
 
     groups = [policy.sees(), policy.decides()]
     peaks = (config.lr if config.base == "none" else config.trunk_lr, config.lr)
     plan = Plan(config.steps, peaks, config.weight_decay, config.ema)
     return fit(policy, groups, loss, plan, config.out, tell)
+
+
+def _scenes(policy: Any, config: Sft) -> list[Scene]:
+    """Return the training scenes of the library that is asked about.
+
+    Raises:
+        RunError: When there are none.
+        DatasetError: When they are of another arm.
+    """
+    root, face = Path(config.library), policy.interface
+    scenes = scenes_of(root, "train")
+    require_fits(interface_of(scenes, root, "train", face.size, face.cameras), face, root)
+    return scenes
+
+
+def _lessons(policy: Any, scenes: list[Scene], config: Sft, tell: Callable[[str], None]) -> Lessons:
+    """Return what is asked about pictures of scenes, drawn into the run's folder."""
+    face = policy.interface
+    asked = Pretrain(
+        out=config.out,
+        pictures=config.pictures,
+        batch=_ASKED,
+        seed=config.seed,
+        size=face.size,
+        cameras=face.cameras,
+        workers=config.workers,
+    )
+    return Lessons(drawn(scenes, asked, "pictures", asked.pictures, tell), asked)
 
 
 def _labels(windows: Windows, config: Sft, tell: Callable[[str], None]) -> Callable[[NDArray[np.int64]], Labels] | None:
@@ -191,4 +237,4 @@ def _sentences(data: Dataset, config: Sft) -> list[str]:
 
 
 def _plain(config: Sft) -> dict[str, Any]:
-    return {name: value for name, value in asdict(config).items() if name not in ("out", "threads")}
+    return {name: value for name, value in asdict(config).items() if name not in ("out", "workers", "threads")}

@@ -17,9 +17,12 @@ from PIL import Image
 
 from trainer.dataset import Dataset, read
 from trainer.errors import DatasetError
+from trainer.pictures import Pictures
 from trainer.recorder import Writer
 from trainer.records import Demonstration, Interface
+from worldgen.sim.optics import CAMERA, on_table
 from worldgen.sim.world import End
+from worldgen.spec import SceneSpec
 
 
 class Imagined:
@@ -56,6 +59,46 @@ def demonstration(seed: int, face: Interface = FACE, steps: int | None = None) -
         success=seed % 4 != 3,
         source={"scene": f"scene-{seed}", "seed": seed, "family": "push", "domain": "paper"},
     )
+
+
+ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)
+"""A camera that looks straight down."""
+assert len(ABOVE) == CAMERA
+
+
+def scene_of() -> str:
+    """A scene of two mugs and two plates, as JSON."""
+    kinds = [("mug", "red"), ("mug", "blue"), ("plate", "white"), ("tray", "green")]
+    objects = [
+        {
+            "name": f"{kind}_{colour}",
+            "role": "distractor",
+            "category": kind,
+            "colour": colour,
+            "material": "plastic",
+            "size": (0.06, 0.06, 0.08),
+        }
+        for kind, colour in kinds
+    ]
+    task = {"instruction": "lift the red mug", "goals": [{"kind": "lifted", "target": "mug_red"}]}
+    base = {"name": "made", "surface": {"material": "oak"}, "background": {"room": "kitchen"}}
+    return SceneSpec.model_validate({**base, "objects": objects, "task": task}).model_dump_json()
+
+
+def pictures_of(count: int = 24, seed: int = 0) -> Pictures:
+    """Pictures of a bright square on grey, as a camera above a table sees it; all objects are there."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(0.1, 0.9, (count, 1, 2)).astype(np.float32)
+    images = np.full((count, 1, 32, 32, 3), 90, np.uint8)
+    for image, pixel in zip(images, pixels[:, 0], strict=True):
+        x, y = (pixel * 32).astype(int)
+        image[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 250
+    points = np.full((count, 32, 3), np.nan, np.float32)
+    points[:, :4, :2], points[:, :4, 2] = on_table(np.tile(ABOVE, (count, 1)), pixels), 0.0
+    return Pictures(
+        images, rng.normal(size=(count, 7)).astype(np.float32), points,
+        np.tile(ABOVE, (count, 1)), np.zeros(count, np.int64), np.array([scene_of()]),
+    )  # fmt: skip
 
 
 def frames_of(lengths: list[int], perturbed: list[bool], success: list[bool]) -> Dataset:

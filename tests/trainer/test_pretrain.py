@@ -13,57 +13,17 @@ import torch
 from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain, TrunkSettings
 from trainer.errors import RunError
-from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
 from trainer.policies.store import load_policy, save_policy
 from trainer.policies.vision import Seen
 from trainer.records import Interface
 from trainer.sentences import Sentences
 from worldgen.library import Scene, SceneLibrary
-from worldgen.sim.optics import CAMERA, on_table
 from worldgen.spec import SceneSpec
 
+from .handmade import pictures_of, scene_of
+
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=10, layers=1, heads=2)
-
-
-ABOVE = np.array([0.3, 0, 0.5, 0, 1, 0, -1, 0, 0, 0.8], np.float32)
-"""A camera that looks straight down."""
-assert len(ABOVE) == CAMERA
-
-
-def scene() -> str:
-    """A scene of two mugs and two plates, as JSON."""
-    kinds = [("mug", "red"), ("mug", "blue"), ("plate", "white"), ("tray", "green")]
-    objects = [
-        {
-            "name": f"{kind}_{colour}",
-            "role": "distractor",
-            "category": kind,
-            "colour": colour,
-            "material": "plastic",
-            "size": (0.06, 0.06, 0.08),
-        }
-        for kind, colour in kinds
-    ]
-    task = {"instruction": "lift the red mug", "goals": [{"kind": "lifted", "target": "mug_red"}]}
-    base = {"name": "made", "surface": {"material": "oak"}, "background": {"room": "kitchen"}}
-    return SceneSpec.model_validate({**base, "objects": objects, "task": task}).model_dump_json()
-
-
-def made(count: int = 24, seed: int = 0) -> Pictures:
-    """Pictures of a bright square on grey, as a camera above a table sees it; all objects are there."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.uniform(0.1, 0.9, (count, 1, 2)).astype(np.float32)
-    images = np.full((count, 1, 32, 32, 3), 90, np.uint8)
-    for image, pixel in zip(images, pixels[:, 0], strict=True):
-        x, y = (pixel * 32).astype(int)
-        image[0, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 250
-    points = np.full((count, 32, 3), np.nan, np.float32)
-    points[:, :4, :2], points[:, :4, 2] = on_table(np.tile(ABOVE, (count, 1)), pixels), 0.0
-    return Pictures(
-        images, rng.normal(size=(count, 7)).astype(np.float32), points,
-        np.tile(ABOVE, (count, 1)), np.zeros(count, np.int64), np.array([scene()]),
-    )  # fmt: skip
 
 
 def net() -> Sighted:
@@ -72,9 +32,9 @@ def net() -> Sighted:
 
 
 def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, model = made(40), net()
+    data, model = pictures_of(40), net()
     speakers = pretrain.Speakers(data)
-    speakers.scenes[0] = _Fixed(SceneSpec.model_validate_json(scene()))
+    speakers.scenes[0] = _Fixed(SceneSpec.model_validate_json(scene_of()))
     data.points[:20, 1] += [0.05, 0, 0]  # the blue mug stands 5 cm beside the red one
     data.points[20:, 1] = [9, 9, 9]
     off = np.where(np.arange(40) < 10, 0.04, 0.004)[:, None] * [1, 0, 0]  # ten answers are nearer to the blue one
@@ -105,7 +65,7 @@ class _Fixed(Sentences):
 
 
 def test_labels_are_those_of_what_was_named() -> None:
-    data = made(6)
+    data = pictures_of(6)
     data.points[:, :4] = np.arange(24).reshape(6, 4, 1)
     rows = np.array([1, 1, 4])
     spoken = pretrain.Speakers(data, loose=True)(rows, 5, np.random.default_rng(0))
@@ -127,8 +87,8 @@ def test_a_base_knows_what_it_began_from(tmp_path: Path) -> None:
 
 def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_SAVE", 40)
-    data, whole = made(), Pretrain(out=tmp_path / "whole", steps=80, batch=16, lr=3e-3)
-    weights = pretrain._train(net(), data, whole, print)
+    data, whole = pictures_of(), Pretrain(out=tmp_path / "whole", steps=80, batch=16, lr=3e-3)
+    weights = pretrain._train(net(), pretrain.Lessons(data, whole), whole, print)
     killed, saves = Pretrain(out=tmp_path / "killed", steps=80, batch=16, lr=3e-3), [0]
     save = checkpoint.save_training
 
@@ -140,8 +100,8 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(checkpoint, "save_training", once)
     with pytest.raises(KeyboardInterrupt):
-        pretrain._train(net(), data, killed, print)
-    again = pretrain._train(net(), data, killed, print)
+        pretrain._train(net(), pretrain.Lessons(data, killed), killed, print)
+    again = pretrain._train(net(), pretrain.Lessons(data, killed), killed, print)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     rows = np.arange(24)
     spoken = pretrain.Speakers(data)(rows, 1, np.random.default_rng(0))
@@ -159,7 +119,7 @@ def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(pretrain, "_by_split", lambda _: {"train": scenes[:2], "unseen-objects": scenes[2:]})
     monkeypatch.setattr(pretrain.pictures, "draw", draw)
-    monkeypatch.setattr(pretrain.pictures, "load", lambda _, count: made(count))
+    monkeypatch.setattr(pretrain.pictures, "load", lambda _, count: pictures_of(count))
     config = Pretrain(
         tmp_path / "base", pictures=24, steps=2, batch=4, asked=2, size=32, report=12, threads=1, trunk=SMALL
     )
@@ -171,7 +131,7 @@ def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeyp
     assert found.keys() == {"unseen-objects"}
     base = load_policy(tmp_path / "base/policy")
     assert (base.kind, base.sizes) == ("base", SMALL)
-    assert torch.allclose(base.statistics.state_mean, torch.from_numpy(made(24).state).mean(dim=0), atol=1e-5)
+    assert torch.allclose(base.statistics.state_mean, torch.from_numpy(pictures_of(24).state).mean(dim=0), atol=1e-5)
     facts = checkpoint.read_config(tmp_path / "base/policy")["facts"]
     assert facts["unseen-objects"]["pictures"] == found["unseen-objects"].pictures
     drawn.clear()

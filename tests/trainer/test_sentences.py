@@ -156,18 +156,26 @@ def test_names_of_things_are_replaced_and_nothing_else(kind: str) -> None:
     rng = np.random.default_rng(0)
     for template in templates(kind, held_out=False):
         for target, other in (("traffic cone", "cake stand"), ("mug", "drawer"), ("hex nut", "soap")):
-            said = say(template, f"red {target}", f"wooden {other}")
+            said = say(template, f"red {target}", f"striped wooden {other}")
             assert unheard(said, 0.0, rng) == said
-            form = say(template, r"red (\w+)", r"wooden (\w+)")
+            form = say(template, r"red (\w+)", r"striped wooden (\w+)")
             found = re.fullmatch(form, unheard(said, 1.0, rng))
             assert found, "all words but the names stay"
             assert not NAMES & set(found.groups())
 
 
+def test_a_name_stays_where_nothing_else_tells_what_is_meant() -> None:
+    rng = np.random.default_rng(0)
+    assert re.fullmatch(r"put the mug on the \w+", made := unheard("put the mug on the plate", 1.0, rng))
+    assert not made.endswith("plate"), "where things are put is told by that they are put there"
+    assert unheard("lift the mug", 1.0, rng) == "lift the mug"
+    assert unheard("lift the red mug", 1.0, rng).startswith("lift the red ")
+
+
 def test_a_share_of_names_is_replaced() -> None:
-    rng, said = np.random.default_rng(0), "put the cone on the mug"
+    rng, said = np.random.default_rng(0), "put the red cone on the plate"
     made = [unheard(said, 0.25, rng) for _ in range(2000)]
-    kept = [("cone" in one.split(), "mug" in one.split()) for one in made]
+    kept = [("cone" in one.split(), "plate" in one.split()) for one in made]
     assert np.mean(kept, axis=0) == pytest.approx([0.75, 0.75], abs=0.04)
     assert np.mean([all(both) for both in kept]) == pytest.approx(0.75**2, abs=0.04), "each by itself"
     assert len(set(made)) > 700, "another word each time"

@@ -17,19 +17,22 @@ from torch import Tensor
 
 from trainer import fit
 from trainer import sft as module
-from trainer.config import Sft, TrunkSettings
+from trainer.config import Pretrain, Sft, TrunkSettings
 from trainer.dataset import read
 from trainer.errors import DatasetError, RunError
 from trainer.metrics import read_log
+from trainer.pictures import Pictures
 from trainer.policies.base import Sighted
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import load_policy, save_policy
 from trainer.policies.text import Words
 from trainer.recorder import Writer
 from trainer.sft import _sentences, sft
+from worldgen.errors import LibraryError
+from worldgen.library import Scene, SceneLibrary
 from worldgen.sim.truth import PRIVILEGED, SIGHT
 
-from .handmade import demonstration, frames_of, write
+from .handmade import demonstration, frames_of, pictures_of, write
 from .policies.handmade import FACE, SMALL, words
 
 
@@ -127,6 +130,58 @@ def test_some_names_are_said_as_words_nobody_knows(
     assert all(re.fullmatch(r"put the red \w+ on the \w+", sentence) for sentence in said)
     assert len({sentence.split()[3] for sentence in said}) > 3
     assert sum(sentence.split()[3] == "mug" for sentence in said) > len(said) / 5
+
+
+class TestLessons:
+    """What else is in a library's pictures is asked for meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[Pretrain]:
+        asked: list[Pretrain] = []
+
+        def draw(scenes: list[Scene], how: Pretrain, name: str, count: int, tell: Any) -> Pictures:
+            asked.append(how)
+            return pictures_of(count)
+
+        monkeypatch.setattr(module, "drawn", draw)
+        monkeypatch.setattr(module, "_ASKED", 3)
+        return asked
+
+    def test_what_sees_learns_from_them(
+        self, tmp_path: Path, data: Path, base: Path, library: SceneLibrary, drawn: list[Pretrain]
+    ) -> None:
+        plain = sft(data, config(tmp_path / "plain", base), quiet)
+        assert not drawn
+        asked = config(tmp_path / "asked", base, library=str(library.root), pictures=24)
+        policy = sft(data, asked, quiet)
+        assert [(how.out, how.pictures, how.size, how.cameras) for how in drawn] == [(asked.out, 24, 32, FACE.cameras)]
+        assert not torch.equal(policy.where.heads[0][0].weight, plain.where.heads[0][0].weight)
+        assert "asked mm" in read_log(asked.out / "metrics.jsonl")[0]
+        one = sft(data, replace(asked, out=tmp_path / "deaf", sight=0.0), quiet)
+        assert same(one, plain), "what weighs nothing changes nothing"
+
+    def test_a_killed_run_goes_on_to_the_same_weights(
+        self, tmp_path: Path, data: Path, base: Path, library: SceneLibrary
+    ) -> None:
+        asked = config(tmp_path / "whole", base, library=str(library.root), pictures=24)
+        whole = sft(data, asked, quiet)
+
+        def kill(line: str) -> None:
+            if line.startswith("step 5"):
+                raise KeyboardInterrupt
+
+        cut = replace(asked, out=tmp_path / "cut")
+        with pytest.raises(KeyboardInterrupt):
+            sft(data, cut, kill)
+        assert same(sft(data, cut, quiet), whole)
+
+    def test_a_library_that_will_not_do_is_refused_before_anything_is_made(
+        self, tmp_path: Path, data: Path, base: Path, panda_library: SceneLibrary
+    ) -> None:
+        for root, error in ((tmp_path / "none", LibraryError), (panda_library.root, DatasetError)):
+            with pytest.raises(error, match=r"none|panda"):
+                sft(data, config(tmp_path / "run", base, library=str(root)), quiet)
+            assert not (tmp_path / "run").exists()
 
 
 def test_data_of_a_simulator_teach_sight_too(tmp_path: Path, base: Path) -> None:
