@@ -1,0 +1,84 @@
+"""How well policies see while one of them plays: `python -m benchmarks.sight_in_play LIBRARY RUN OTHER...`. Prints Markdown for docs/results.md.
+
+In demonstrations everything goes as it should, and what is to be seen is seen well. What counts is what is seen where a policy itself leads:
+the first run's policy plays, and it and all others (runs, policy folders, or `shipped`) say where the target is in each picture it decided on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from tyro.conf import Positional
+
+from trainer.config import Evaluate, Rl, Zero
+from trainer.episodes import scores, stage_of
+from trainer.evaluate import starts_of
+from trainer.metrics import Share
+from trainer.policies.store import load_acting, load_policy, policy_folder
+from trainer.rollout import Rollout, collect
+from trainer.sets import scenes_of
+from trainer.sight import Labels
+from worldgen.sim.worlds import ProcessWorlds
+
+_BATCH = 128
+_WRONG = 0.04
+"""An episode whose target is seen farther off than so half of the time goes for something else [m]."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to measure."""
+
+    library: Positional[Path]
+    """Made by `worldgen make`."""
+    runs: Positional[tuple[str, ...]]
+    """Who plays, and who else looks."""
+    split: str = "train"
+    """Of the library."""
+    episodes: int = 200
+    workers: int = 2
+
+
+def main(config: Config) -> None:
+    """Play and print the table."""
+    torch.set_num_threads(config.workers)
+    policy = load_acting(Path(config.runs[0]))
+    asked = Evaluate(split=config.split, episodes=config.episodes)
+    starts = starts_of(scenes_of(config.library, config.split), asked)
+    with ProcessWorlds(config.library, stage_of(policy, Rl()), asked.slots, config.workers, trusted=True) as worlds:
+        rollout = collect(policy, worlds, starts, Zero(), torch.Generator())
+    labels = Labels.of(rollout.privileged.numpy(), rollout.state.numpy())
+    print("| who looks | median [mm] | four fifths within | beyond 15 mm | beyond 40 mm | second thing | n |")
+    print("|---|---|---|---|---|---|---|")
+    for run in config.runs:
+        off = 1e3 * np.linalg.norm(_seen(run, rollout) - labels.points, axis=2)
+        first, second = (off[np.isfinite(off[:, slot]), slot] for slot in (0, 1))
+        print(
+            f"| {run} | {np.median(first):.1f} | {np.percentile(first, 80):.1f} | {(first > 15).mean():.1%} | "
+            f"{(first > 40).mean():.1%} | {np.median(second) if len(second) else np.nan:.1f} | {len(first)} |",
+            flush=True,
+        )
+    wrong = np.linalg.norm(rollout.trace["points"][:, 0].numpy() - labels.points[:, 0], axis=1) > _WRONG
+    episode, won = rollout.decided.episodes(), scores(rollout)
+    astray = np.bincount(episode, wrong) / np.bincount(episode) > 0.5
+    for what, some in (("goes for something else", astray), ("does not", ~astray)):
+        share = Share.of(int(won[some].sum()), int(some.sum()))
+        print(f"\n{what}: {share.trials} of {len(won)} episodes, {share.successes} succeed")
+
+
+@torch.no_grad()
+def _seen(run: str, rollout: Rollout) -> NDArray[np.float32]:
+    """Return where a network sees the two things (N, 2, 3) [m]."""
+    net = load_policy(policy_folder(run))
+    rows = torch.arange(len(rollout)).split(_BATCH)
+    found: NDArray[np.float32] = torch.cat([net.where(net.remember(rollout.inputs(some))) for some in rows]).numpy()
+    return found
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
