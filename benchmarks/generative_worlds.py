@@ -62,8 +62,8 @@ class Config:
     """Cells that are run with all seeds; the others with the first."""
     episodes: int = 500
     """Of each evaluation."""
-    sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=100))
-    rl: Rl = field(default_factory=lambda: Rl(iterations=120, every=0))
+    sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=0))
+    rl: Rl = field(default_factory=lambda: Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96))
     workers: int = 2
 
 
