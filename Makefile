@@ -63,7 +63,7 @@ demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery,
 	$(BIN)/trainer evaluate $(OUT)/../rl $(OUT) --split all --episodes 60 --workers $(WORKERS) --versus $(OUT)/../after/eval-all
 	$(BIN)/trainer plot $(OUT)/../rl --out $(OUT)/../rl.png
 
-reproduce: setup-train  ## Make the tables of docs/results.md anew, in hours; what is finished is kept, and it goes on where it was
+reproduce: setup-train  ## Make the tables of imitation and of generated worlds, in many hours; what is finished is kept, and it goes on where it was
 	$(BIN)/python -m benchmarks.learning --base shipped --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.generative_worlds --workers $(WORKERS)
 

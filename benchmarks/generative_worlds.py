@@ -52,7 +52,7 @@ class Config:
     """In the library, half of them for training."""
     seed: int = 41
     """Of the library."""
-    demonstrations: int = 32
+    demonstrations: int = 16
     """That imitation starts from."""
     counts: tuple[int, ...] = (0, 1, 3, 10, 25, 50, 100)
     """Training scenes of each cell; 0: imitation alone."""

@@ -86,6 +86,7 @@ def main(config: Config) -> None:
             limit=count,
             warm=config.warm[place],
             steps=config.steps[place] if based else config.bare[place],
+            strange=0.0,  # as the published rows were made
             shuffle_instructions=how == "shuffled",
             threads=config.threads,
         )

@@ -2,6 +2,7 @@
 
 In demonstrations everything goes as it should, and what is to be seen is seen well. What counts is what is seen where a policy itself leads:
 the first run's policy plays, and it and all others (runs, policy folders, or `shipped`) say where the target is in each picture it decided on.
+Who plays dwells where it errs, so compare those who only look, or let each of them play; pictures of one episode are alike.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def main(config: Config) -> None:
 def _seen(run: str, rollout: Rollout) -> NDArray[np.float32]:
     """Return where a network sees the two things (N, 2, 3) [m]."""
     net = load_policy(policy_folder(run))
+    if net.interface.size != rollout.images.shape[-2]:
+        raise SystemExit(f"'{run}' looks at {net.interface.size} px, the first at {rollout.images.shape[-2]}.")
     rows = torch.arange(len(rollout)).split(_BATCH)
     found: NDArray[np.float32] = torch.cat([net.where(net.remember(rollout.inputs(some))) for some in rows]).numpy()
     return found

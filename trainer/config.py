@@ -178,7 +178,7 @@ class Sft:
     ema: Annotated[float, Within(0, 0.9999999)] = 0.999
     """Decay of the running mean of the weights, which is what is saved."""
     sight: Amount = 0.3
-    """Weight of the loss of sight, on data of a simulator, which says what is to be seen; 0 for none."""
+    """Weight of the loss of sight, on data of a simulator, which says what is to be seen, and on pictures of a library; 0 for none."""
     library: str = ""
     """Library that the data come from: pictures of its training scenes are drawn, and what else is in them is asked for meanwhile. Demonstrations ask
     for one thing a scene, so that a policy soon goes for what is usually asked for. Empty for none."""
@@ -189,8 +189,8 @@ class Sft:
     colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
     strange: Share = 0.15
-    """Share of the names of things that are replaced by words nobody knows, where colour or the like tells what is meant: so the policy learns to
-    go by that when a name means nothing."""
+    """Share of the names of things that are replaced by words nobody knows, after a colour or the like and where something is put: so the policy
+    learns to go by that when a name means nothing."""
     shuffle_instructions: bool = False
     """Control: give each episode the sentence of another one."""
     limit: Count | None = None

@@ -128,36 +128,28 @@ def strange(rng: Rng) -> str:
 
 
 def unheard(sentence: str, share: float, rng: Rng) -> str:
-    """Return a sentence with a share of the names of things replaced by words that nobody knows, where something else tells what is meant.
+    """Return a sentence with a share of the names of things replaced by words that nobody knows, where something else may tell what is meant.
 
-    That is a colour, material or another word before it, or that things are put there. Who learns from such sentences learns to go by
-    that when a name means nothing.
+    That is a colour, material or another word before it, or that something is put there. Whether another thing has that colour too is not
+    known here. Who learns from such sentences learns to go by that when a name means nothing.
     """
 
     def said(found: re.Match[str]) -> str:
-        before, name = found.groups()
-        told = before or name.lower() in _bearing()
-        return before + strange(rng) if told and rng.random() < share else found[0]
+        there, before = found["there"] or "", found["before"]
+        return there + before + strange(rng) if (there or before) and rng.random() < share else found[0]
 
     return _naming().sub(said, sentence)
 
 
 @cache
 def _naming() -> re.Pattern[str]:
-    """Return what finds the names of things and the words that tell them apart, the longest that fit: "traffic cone" and not "cone"."""
+    """Return what finds the names of things, the longest that fit ("traffic cone" and not "cone"), and what stands before them."""
     known = vocabulary.categories().items()
     names = {word.replace("_", " ") for name, item in known for word in item.words(name)}
     longest = "|".join(map(re.escape, sorted(names, key=lambda word: (-len(word), word))))
     told = "|".join(map(re.escape, attributes()))
-    return re.compile(rf"\b((?:(?:{told}) )*)({longest})\b", re.IGNORECASE)
-
-
-@cache
-def _bearing() -> frozenset[str]:
-    """Return the names of what things are put on or in."""
-    known = vocabulary.categories().items()
-    bear = ((name, item) for name, item in known if {"surface", "hollow"} & set(item.affordances))
-    return frozenset(word.replace("_", " ") for name, item in bear for word in item.words(name))
+    there = r"(?:on|onto|in|into|inside|of|to|over) the "
+    return re.compile(rf"\b(?P<there>{there})?(?P<before>(?:(?:{told}) )*)(?:{longest})\b", re.IGNORECASE)
 
 
 @cache

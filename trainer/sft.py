@@ -43,8 +43,9 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
 
     Raises:
         DatasetError: When the dataset is damaged, or of another robot, rate, camera or action space than the policy started from.
-        RunError: When the folder holds another run.
+        RunError: When the folder holds another run, or the library that is asked about will not do.
         CheckpointError: When what to start from cannot be read.
+        LibraryError: When there is no such library.
     """
     require(config)
     torch.set_num_threads(config.threads)
@@ -145,7 +146,7 @@ def _train(
 ) -> dict[str, Tensor]:
     """Train all of a policy and return the running mean of the weights."""
     sentences, labels = _sentences(windows.data, config), _labels(windows, config, tell)
-    lessons = _lessons(policy, scenes, config, tell) if scenes and config.steps and config.sight else None
+    lessons = _lessons(policy, scenes, config, tell) if scenes else None
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
@@ -174,12 +175,19 @@ def _scenes(policy: Any, config: Sft) -> list[Scene]:
     """Return the training scenes of the library that is asked about.
 
     Raises:
-        RunError: When there are none.
-        DatasetError: When they are of another arm.
+        RunError: When there are none, they are of another arm, or nothing would be learned from them.
+        LibraryError: When there is no library.
     """
     root, face = Path(config.library), policy.interface
+    off = [f"--{name} 0" for name in ("steps", "sight") if not getattr(config, name)]
+    if config.shuffle_instructions:
+        off.append("--shuffle-instructions, a control that must not learn what things are called")
+    if off:
+        raise RunError(f"--library teaches sight while all of the policy learns: not with {' and '.join(off)}.")
     scenes = scenes_of(root, "train")
-    require_fits(interface_of(scenes, root, "train", face.size, face.cameras), face, root)
+    shown = interface_of(scenes, root, "train", face.size, face.cameras)
+    if other := shown.differences(face):
+        raise RunError(f"The library '{root}' is not for this policy: {'; '.join(other)}. Give the one of the data.")
     return scenes
 
 
@@ -190,6 +198,8 @@ def _lessons(policy: Any, scenes: list[Scene], config: Sft, tell: Callable[[str]
         out=config.out,
         pictures=config.pictures,
         batch=_ASKED,
+        asked=4,
+        domain="full",
         seed=config.seed,
         size=face.size,
         cameras=face.cameras,
