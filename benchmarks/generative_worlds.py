@@ -2,8 +2,9 @@
 
 In turn, each kept and gone on with after a kill: a library of pick-and-place scenes of five objects, 100 to train on and 100 never trained
 on; a few demonstrations in the training scenes; imitation; then, from that same start and with the same number of episodes, reinforcement
-learning on the first 1, 3, 10 ... of the training scenes. Every cell is a small JSON file under docs/results/generative_worlds; the table
-and the plot are made of those that are there. Prints Markdown for docs/results.md.
+learning on 1, 3, 10 ... of the training scenes. Every cell is a small JSON file under docs/results/generative_worlds; the table
+and the plot are made of those that are there. Prints Markdown for docs/results.md. Cells are made side by side, each by one process of one
+thread, which is quicker than one after the other with more of them; what they say goes to OUT/CELL.log.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tyro
@@ -22,7 +26,7 @@ from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
 from trainer.folders import claim
-from trainer.metrics import Mean, Share
+from trainer.metrics import Mean
 from trainer.rl import rl
 from trainer.sft import sft
 from worldgen import pipeline
@@ -58,13 +62,14 @@ class Config:
     """Training scenes of each cell; 0: imitation alone."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the cells that are repeated."""
-    repeated: tuple[int, ...] = (1, 10, 100)
+    repeated: tuple[int, ...] = (0, 1, 10, 100)
     """Cells that are run with all seeds; the others with the first."""
     episodes: int = 500
     """Of each evaluation."""
     sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=0))
     rl: Rl = field(default_factory=lambda: Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96))
     workers: int = 2
+    """Cells at once."""
 
 
 def main(config: Config) -> None:
@@ -79,40 +84,59 @@ def main(config: Config) -> None:
 
 
 def _made(config: Config) -> None:
-    library, data, start = (config.out / name for name in ("library", "data", "start"))
+    library, data = config.out / "library", config.out / "data"
     settings = pipeline.Settings(SENTENCES, config.scenes, config.seed, splits=SPLITS)
     pipeline.make(settings, library, workers=config.workers)
     if not (data / "meta" / "info.json").exists():
         demonstrate(library, Demos(out=data, episodes=config.demonstrations, workers=config.workers), _tell)
-    if not (start / "policy").exists():
-        sft(data, replace(config.sft, out=start), _tell)
-    for count in config.counts:
-        for seed in config.seeds if count in config.repeated else config.seeds[:1]:
-            cell = config.results / f"scenes-{count:03d}-seed-{seed}.json"
-            if not cell.exists():
-                _save(cell, _cell(config, library, start, count, seed))
+    wanted = [(count, config.seeds[0]) for count in config.counts]
+    wanted += [(count, seed) for seed in config.seeds[1:] for count in config.repeated]
+    waiting = [(count, seed) for count, seed in wanted if not _path(config, count, seed).exists()]
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+        for work, several in (_start, sorted({(0, seed) for _, seed in waiting})), (_cell, waiting):
+            for done in as_completed([pool.submit(work, config, count, seed) for count, seed in several]):
+                _tell(done.result())
 
 
-def _cell(config: Config, library: Path, start: Path, count: int, seed: int) -> dict[str, Any]:
-    """Return what a policy does on the scenes it was trained on, on others, and when told something else."""
-    run = start if not count else config.out / f"scenes-{count:03d}-seed-{seed}"
-    if count:
-        rl(library, replace(config.rl, out=run, init=start, scenes=count, seed=seed, workers=config.workers), _tell)
-    found: dict[str, Any] = {"scenes": count, "seed": seed, "iterations": config.rl.iterations if count else 0}
-    asked = Evaluate(episodes=config.episodes, workers=config.workers, films=0)
-    for name, evaluation in (
-        ("trained", replace(asked, split="train")),
-        ("unseen", asked),
-        ("unseen shuffled", replace(asked, shuffle_instructions=True)),
-    ):
-        report = evaluate(run, library, evaluation, _tell)
-        found[name] = {
-            "successes": report.total.successes,
-            "trials": report.total.trials,
-            "seconds": report.seconds.mean,
-            "splits": {split: [share.successes, share.trials] for split, share in report.by_split.items()},
-        }
-    return found
+def _path(config: Config, count: int, seed: int) -> Path:
+    return config.results / f"scenes-{count:03d}-seed-{seed}.json"
+
+
+def _start(config: Config, _: int, seed: int) -> str:
+    """Make the imitation that the cells of a seed start from; return that in words."""
+    run = config.out / f"start-{seed}"
+    with (config.out / f"{run.name}.log").open("a") as log:
+        if not (run / "policy").exists():
+            sft(config.out / "data", replace(config.sft, out=run, seed=seed, threads=1), partial(_note, log))
+    return f"{run.name}: imitated"
+
+
+def _cell(config: Config, count: int, seed: int) -> str:
+    """Find out what a policy does on the scenes it was trained on, on others, and when told something else; return that in words."""
+    library, start, cell = config.out / "library", config.out / f"start-{seed}", _path(config, count, seed)
+    run, found = config.out / cell.stem if count else start, dict[str, Any](scenes=count, seed=seed)
+    with (config.out / f"{cell.stem}.log").open("a") as log:
+        if count:
+            asked = replace(config.rl, out=run, init=start, scenes=count, seed=seed, workers=1, threads=1)
+            rl(library, asked, partial(_note, log))
+        usual = Evaluate(episodes=config.episodes, workers=1, films=0)
+        for name, evaluation in (
+            ("trained", replace(usual, split="train", scenes=count or None, seed=seed)),
+            ("unseen", usual),
+            ("unseen shuffled", replace(usual, shuffle_instructions=True)),
+        ):
+            report = evaluate(run, library, evaluation, partial(_note, log))
+            found[name] = {
+                "successes": report.total.successes,
+                "trials": report.total.trials,
+                "low": report.total.low,
+                "high": report.total.high,
+                "seconds": report.seconds.mean,
+                "splits": {split: [share.successes, share.trials] for split, share in report.by_split.items()},
+            }
+    _save(cell, found)
+    trained, unseen = (found[name]["successes"] / found[name]["trials"] for name in ("trained", "unseen"))
+    return f"{cell.stem}: {trained:.1%} of trained and {unseen:.1%} of never-trained scenes"
 
 
 def _save(path: Path, cell: dict[str, Any]) -> None:
@@ -120,26 +144,30 @@ def _save(path: Path, cell: dict[str, Any]) -> None:
     write_file(path, json.dumps(cell, indent=1) + "\n")
 
 
-def _pooled(cells: Sequence[dict[str, Any]], name: str) -> Share:
-    return Share.of(sum(cell[name]["successes"] for cell in cells), sum(cell[name]["trials"] for cell in cells))
+def _rates(cells: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """Return the success of each cell [%]."""
+    return [100 * cell[name]["successes"] / cell[name]["trials"] for cell in cells]
+
+
+def _words(cells: Sequence[dict[str, Any]], name: str) -> str:
+    """Return the success of one cell with its interval, or the mean of several with an interval that knows that runs differ."""
+    if len(cells) > 1:
+        return Mean.of(_rates(cells, name)).words("%")
+    only = cells[0][name]
+    return f"{_rates(cells, name)[0]:.1f}% ({100 * only['low']:.0f} to {100 * only['high']:.0f})"
 
 
 def _table(cells: Sequence[dict[str, Any]]) -> None:
     print(
-        "| training scenes | seeds | trained scenes | never-trained scenes | 95 % | told of another scene | seconds | n |"
+        "| training scenes | runs | trained scenes | never-trained scenes | told of another scene | seconds | n each |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     for count in sorted({cell["scenes"] for cell in cells}):
         group = [cell for cell in cells if cell["scenes"] == count]
-        trained, unseen, other = (_pooled(group, name) for name in ("trained", "unseen", "unseen shuffled"))
-        interval = f"{100 * unseen.low:.1f} to {100 * unseen.high:.1f}"
-        if len(group) > 1:  # what differs between seeds is more than chance within one
-            mean = Mean.of([100 * cell["unseen"]["successes"] / cell["unseen"]["trials"] for cell in group])
-            interval += f"; over seeds {mean.words('%')}"
-        seconds = np.mean([cell["unseen"]["seconds"] for cell in group if cell["unseen"]["seconds"]])
-        print(
-            f"| {count} | {len(group)} | {trained.rate:.1%} | {unseen.rate:.1%} | {interval} | {other.rate:.1%} | {seconds:.1f} | {unseen.trials} |"
-        )
+        shares = " | ".join(_words(group, name) for name in ("trained", "unseen", "unseen shuffled"))
+        seconds = [cell["unseen"]["seconds"] for cell in group if cell["unseen"]["seconds"]]
+        taken = f"{np.mean(seconds):.1f}" if seconds else "-"
+        print(f"| {count} | {len(group)} | {shares} | {taken} | {group[0]['unseen']['trials']} |")
 
 
 def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
@@ -151,15 +179,19 @@ def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
     figure, axis = pyplot.subplots(figsize=(7, 4), layout="constrained")
     counts = sorted({cell["scenes"] for cell in cells})
     for name, label in (("trained", "trained scenes"), ("unseen", "never-trained scenes")):
-        shares = [_pooled([cell for cell in cells if cell["scenes"] == count], name) for count in counts]
-        axis.plot(counts, [100 * share.rate for share in shares], marker="o", label=label)
-        axis.fill_between(counts, [100 * s.low for s in shares], [100 * s.high for s in shares], alpha=0.2)
+        groups = [[cell for cell in cells if cell["scenes"] == count] for count in counts]
+        (line,) = axis.plot(counts, [np.mean(_rates(group, name)) for group in groups], marker="o", label=label)
+        axis.scatter([cell["scenes"] for cell in cells], _rates(cells, name), s=12, color=line.get_color(), alpha=0.5)
     axis.set_xscale("symlog", linthresh=1)
     axis.set_xticks(counts, [str(count) for count in counts])
     axis.set(xlabel="scenes of reinforcement learning", ylabel="success [%]", ylim=(0, 100))
     axis.legend()
     axis.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
+
+
+def _note(log: TextIO, line: str) -> None:
+    print(line, file=log, flush=True)
 
 
 def _tell(line: str) -> None:

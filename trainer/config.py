@@ -86,7 +86,8 @@ class Pretrain:
     out: Path = Path("runs/base")
     """Folder of the run; run again to go on."""
     base: str = ""
-    """What to start from: nothing, `shipped`, or the policy folder of an earlier run, such as runs/base/policy."""
+    """What to start from: nothing, `shipped`, or the policy folder of an earlier run, such as runs/base/policy. Where --trunk.blocks is more, or
+    --trunk.channels a multiple of what that has, a larger eye grows from it."""
     pictures: Count = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
     steps: Count = 8_000
@@ -342,6 +343,10 @@ class Evaluate:
     positions, arm, moved, distractors."""
     episodes: Annotated[int, Within(1, 10**6)] = 200
     """Starts that are played: the scenes in turn, each with another seed."""
+    scenes: Count | None = None
+    """Only so many scenes, drawn by the seed: with --split train those that `trainer rl` learns in with the same --scenes and --seed."""
+    seed: Annotated[int, Within(0, 99)] = 0
+    """0 to 99. Fixes which these are, and nothing else."""
     out: Path | None = None
     """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with domain and purpose where they are not the usual ones."""
     domain: str = "paper"

@@ -112,6 +112,16 @@ def interface_of(
         raise RunError(f"{error}.") from error
 
 
+def require_suits(scenes: Sequence[Scene], library: Path, split: str, face: Interface) -> None:
+    """Refuse scenes that a policy is not made for.
+
+    Raises:
+        RunError: Naming every difference, or when there are no scenes.
+    """
+    if other := interface_of(scenes, library, split, face.size, face.cameras).differences(face):
+        raise RunError(f"The library '{library}' is not for this policy: {'; '.join(other)} (the library's first).")
+
+
 def in_order(courses: Iterator[Course]) -> Iterator[Course]:
     """Yield episodes in the order of their starts: what comes of them then does not depend on who was quicker."""
     early: dict[int, Course] = {}

@@ -30,8 +30,7 @@ from worldgen.store import file_digest
 
 from . import checkpoint
 from .config import Evaluate, Ode, Sampler, Zero
-from .dataset import require_fits
-from .demos import SEEDS, interface_of
+from .demos import SEEDS, require_suits
 from .errors import RunError
 from .limits import require
 from .play import Course, Moment, play
@@ -39,7 +38,7 @@ from .policies.base import Policy
 from .policies.store import load_acting, policy_digest
 from .records import Played
 from .report import Report, Seeds, compare, require_alike, summarise
-from .sets import chosen, scenes_of, scenes_of_set
+from .sets import chosen, drawn, scenes_of, scenes_of_set
 
 FIRST = {"selection": SEEDS, "report": 2 * SEEDS}
 """First seed of each purpose."""
@@ -64,9 +63,9 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
         tell: Takes lines about the progress.
 
     Raises:
-        RunError: When the library lacks the split, settings do not go together, or the report to compare with is of other starts.
+        RunError: When the library lacks the split or is for another arm, settings do not go together, or the report to compare with is of
+            other starts.
         CheckpointError: When the policy cannot be read.
-        DatasetError: When the policy is made for another arm or camera.
     """
     require(config)
     if config.set and config.split != Evaluate.split:
@@ -74,8 +73,9 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     torch.set_num_threads(config.threads)
     policy, out = load_acting(run), folder_of(run, config)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
-    face, digest = policy.interface, file_digest(library / "library.json")
-    require_fits(interface_of(scenes, library, config.split, face.size, face.cameras), face, library)
+    scenes = drawn(scenes, config.scenes, config.seed)
+    require_suits(scenes, library, config.split, policy.interface)
+    digest = file_digest(library / "library.json")
     starts, sampler = starts_of(scenes, config), Zero(config.steps) if config.zero else Ode(config.steps)
     versus = _versus(config, digest, starts) if config.versus else None
     others = _others(scenes) if config.shuffle_instructions else {}
@@ -123,6 +123,7 @@ def _made(out: Path) -> None:
 def folder_of(run: Path, config: Evaluate) -> Path:
     """Return where the report of an evaluation goes."""
     parts = ["eval", config.set or config.split]
+    parts += [f"{config.scenes}-scenes"] * (config.scenes is not None)
     parts += ["shuffled"] * config.shuffle_instructions
     parts += [config.domain] * (not config.set and config.domain != "paper") + [config.purpose] * (
         config.purpose != "report"

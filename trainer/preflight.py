@@ -25,8 +25,7 @@ from worldgen.sim.worlds import Observations, Start
 from worldgen.store import write_file
 
 from .config import Grpo, Ode, Rl, Sampler
-from .dataset import require_fits
-from .demos import interface_of
+from .demos import require_suits
 from .episodes import Scenes, exploring
 from .errors import RunError
 from .evaluate import FIRST
@@ -35,7 +34,7 @@ from .metrics import Share
 from .play import Course, Slotted, play
 from .policies.store import load_acting
 from .rollout import collect
-from .sets import scenes_of
+from .sets import drawn, scenes_of
 from .sight import taught
 
 _STARTS = 48
@@ -52,28 +51,22 @@ def admitted(library: Path, config: Rl) -> tuple[Any, list[str]]:
     """Return the policy to start from and the names of the scenes to learn in.
 
     Raises:
-        RunError: When settings make no sense, or the library lacks scenes.
+        RunError: When settings make no sense, or the library lacks scenes or is for another arm.
         CheckpointError: When the policy cannot be read.
-        DatasetError: When it is made for another arm or camera.
     """
     require(config)
     if isinstance(config.algorithm, Grpo) and config.episodes % config.algorithm.group:
         raise RunError(f"episodes {config.episodes} must be a multiple of group {config.algorithm.group}.")
     policy = load_acting(config.init)
-    chosen, face = list(SceneLibrary.open(library).scenes("train")), policy.interface
-    require_fits(interface_of(chosen, library, "train", face.size, face.cameras), face, library)
-    if config.scenes and config.scenes > len(chosen):
-        raise RunError(
-            f"'{library}' has {len(chosen)} scenes of split train, not {config.scenes}. Make a larger library."
-        )
+    chosen = list(SceneLibrary.open(library).scenes("train"))
+    require_suits(chosen, library, "train", policy.interface)
+    names = sorted(scene.name for scene in drawn(chosen, config.scenes, config.seed))
     if config.every and not scenes_of(library, "unseen"):
         raise RunError(
             f"'{library}' has only scenes of split train, so nothing to look at on the way. Make some with `worldgen make --splits ...`, "
             "or say --every 0."
         )
-    names = sorted(scene.name for scene in chosen)
-    order = np.random.default_rng([config.seed, 3]).permutation(names).tolist()
-    return policy, order[: config.scenes] if config.scenes else names
+    return policy, names
 
 
 @dataclass(frozen=True)

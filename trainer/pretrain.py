@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from worldgen.library import Scene, SceneLibrary
 from worldgen.spec import SceneSpec
 
 from . import checkpoint, pictures
-from .config import Pretrain
+from .config import Pretrain, TrunkSettings
 from .demos import interface_of
 from .errors import RunError
 from .fit import Plan, fit
@@ -25,6 +25,7 @@ from .folders import claim
 from .limits import require
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
+from .policies.eye import Eye
 from .policies.store import load_policy, new_policy, policy_folder, save_policy
 from .records import Interface, require_size
 from .sentences import Sentences
@@ -226,19 +227,33 @@ def _history(base: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _new(config: Pretrain, face: Interface) -> Sighted:
-    """Return the network before training: random weights, or what an earlier run learned.
+    """Return the network before training: random weights, or what an earlier run learned, with a larger eye where one is asked for.
 
     Raises:
-        RunError: When sizes do not fit each other, or another base is of other sizes or for another arm or camera.
+        RunError: When sizes do not fit each other, or another base is for another arm or camera, or of sizes that do not grow to these.
     """
     torch.manual_seed(config.seed)
-    if config.base:
-        base = load_policy(policy_folder(config.base))
-        other = [*face.differences(base.interface), *(["trunk"] if base.sizes != config.trunk else [])]
-        if base.kind != "base" or other:
-            raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
+    if not config.base:
+        return cast(Sighted, new_policy("base", face, trunk=config.trunk))
+    base, asked = load_policy(policy_folder(config.base)), config.trunk
+    other = [*face.differences(base.interface), *([] if _grows(base.sizes, asked) else ["trunk"])]
+    if base.kind != "base" or other:
+        raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
+    if base.sizes == asked:
         return base.train()
-    return cast(Sighted, new_policy("base", face, trunk=config.trunk))
+    net = Sighted(face, asked, base.words)
+    net.load_state_dict(
+        {name: value for name, value in base.state_dict().items() if ".eyes." not in name}, strict=False
+    )
+    for eye, small in zip(net.trunk.eyes, base.trunk.eyes, strict=True):
+        cast(Eye, eye).take_from(cast(Eye, small))
+    return net
+
+
+def _grows(small: TrunkSettings, large: TrunkSettings) -> bool:
+    """Return whether sizes are the same, or become them with a larger eye."""
+    alike = replace(small, channels=large.channels, blocks=large.blocks) == large
+    return alike and large.channels % small.channels == 0 and large.blocks >= small.blocks
 
 
 def _train(net: Sighted, lessons: Lessons, config: Pretrain, tell: Callable[[str], None]) -> dict[str, Tensor]:

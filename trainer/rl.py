@@ -57,10 +57,9 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
     `OUT/policy` is what was learned last, `OUT/best` the best of the evaluations on the way, `OUT/ema` the running mean of the weights.
 
     Raises:
-        RunError: When settings make no sense, the library lacks a split, the folder holds another run, the policy succeeds too seldom to
-            learn, or densities do not repeat.
+        RunError: When settings make no sense, the library lacks a split or is for another arm, the folder holds another run, the policy
+            succeeds too seldom to learn, or densities do not repeat.
         CheckpointError: When what to start from cannot be read.
-        DatasetError: When that is made for another arm or camera.
     """
     policy, names = admitted(library, config)
     torch.set_num_threads(config.threads)

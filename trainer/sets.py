@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.domains import CameraRanges, Domain, LightRanges, Placement, TextureRanges
@@ -111,6 +113,22 @@ def scenes_of(library: Path, split: str) -> list[Scene]:
     if split not in ("all", "unseen"):
         raise RunError(f"There is no split '{split}'. There are: unseen (all but train), all, {', '.join(SPLITS)}.")
     return [scene for scene in SceneLibrary.open(library).scenes() if split == "all" or scene.record.split != "train"]
+
+
+def drawn(scenes: Sequence[Scene], count: int | None, seed: int) -> list[Scene]:
+    """Return so many of some scenes, drawn by a seed: the same ones for learning and for evaluating, and more of them contain fewer. None for all.
+
+    Raises:
+        RunError: When there are fewer.
+    """
+    if count is None:
+        return list(scenes)
+    if count > len(scenes):
+        raise RunError(
+            f"There are {len(scenes)} scenes of that split, not {count}. Ask for fewer, or make a larger library."
+        )
+    by_name = {scene.name: scene for scene in scenes}
+    return [by_name[name] for name in np.random.default_rng([seed, 3]).permutation(sorted(by_name)).tolist()[:count]]
 
 
 def scenes_of_set(library: Path, name: str) -> Sequence[Scene]:

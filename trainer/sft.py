@@ -19,7 +19,7 @@ from worldgen.store import file_digest
 
 from .config import Pretrain, Sft, TrunkSettings
 from .dataset import Dataset, read, require_fits
-from .demos import interface_of
+from .demos import require_suits
 from .errors import DatasetError, RunError
 from .fit import Plan, fit
 from .folders import claim
@@ -178,16 +178,14 @@ def _scenes(policy: Any, config: Sft) -> list[Scene]:
         RunError: When there are none, they are of another arm, or nothing would be learned from them.
         LibraryError: When there is no library.
     """
-    root, face = Path(config.library), policy.interface
+    root = Path(config.library)
     off = [f"--{name} 0" for name in ("steps", "sight") if not getattr(config, name)]
     if config.shuffle_instructions:
         off.append("--shuffle-instructions, a control that must not learn what things are called")
     if off:
         raise RunError(f"--library teaches sight while all of the policy learns: not with {' and '.join(off)}.")
     scenes = scenes_of(root, "train")
-    shown = interface_of(scenes, root, "train", face.size, face.cameras)
-    if other := shown.differences(face):
-        raise RunError(f"The library '{root}' is not for this policy: {'; '.join(other)}. Give the one of the data.")
+    require_suits(scenes, root, "train", policy.interface)
     return scenes
 
 

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from worldgen.sim.optics import CAMERA, on_table, seen_at
 from worldgen.sim.truth import SIGHT
 
-from .policies.vision import CORNERS, GRID, TAUGHT, Seen, known_points
+from .policies.eye import GRID
+from .policies.vision import CORNERS, TAUGHT, Seen, known_points
 
 _BLOB = 0.7
 """Standard deviation of the true map [cells]."""

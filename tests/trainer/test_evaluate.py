@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer import demos, evaluate
-from trainer.config import Demos, Evaluate
-from trainer.errors import DatasetError, RunError
+from trainer.config import Demos, Evaluate, Rl
+from trainer.errors import RunError
 from trainer.evaluate import FIRST, _others, failure, judge, starts_of
 from trainer.play import Course, Moment
 from trainer.policies.base import Sighted
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import save_policy
+from trainer.preflight import admitted
 from trainer.report import Report
 from worldgen.errors import LibraryError
 from worldgen.library import Scene, SceneLibrary
@@ -250,6 +251,12 @@ class TestEvaluate:
         assert again.comparison is not None
         assert (again.comparison.only_first, again.comparison.only_second) == (0, 0)
 
+    def test_scenes_are_those_that_reinforcement_learns_in(self, library: SceneLibrary, run: Path) -> None:
+        report = evaluate.evaluate(run, library.root, replace(self.CONFIG, films=0, episodes=2, scenes=1, seed=3))
+        _, names = admitted(library.root, Rl(init=run, scenes=1, seed=3, every=0))
+        assert {one.scene for one in report.episodes} == set(names)
+        assert (run / "eval-train-1-scenes-none" / "report.json").exists()
+
     @pytest.mark.slow
     def test_what_was_told_is_reported(self, library: SceneLibrary, run: Path) -> None:
         asked = replace(self.CONFIG, films=0, shuffle_instructions=True)
@@ -268,7 +275,7 @@ class TestEvaluate:
             evaluate.evaluate(tmp_path / "base", library.root, self.CONFIG)
 
     def test_a_policy_of_another_arm_is_refused(self, panda_library: SceneLibrary, run: Path) -> None:
-        with pytest.raises(DatasetError, match="robot"):
+        with pytest.raises(RunError, match="not for this policy: robot"):
             evaluate.evaluate(run, panda_library.root, self.CONFIG)
 
     def test_a_set_has_scenes_of_its_own(self, library: SceneLibrary, run: Path) -> None:

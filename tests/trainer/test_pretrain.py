@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain, TrunkSettings
 from trainer.errors import RunError
+from trainer.policies import vision
 from trainer.policies.base import Sighted
 from trainer.policies.store import load_policy, save_policy
 from trainer.policies.vision import Seen
@@ -139,6 +141,25 @@ def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeyp
     with pytest.raises(RunError, match="is no base for this"):
         pretrain.pretrain([library.root], again, lambda _: None)
     assert not drawn, "what it starts from is looked at before pictures are drawn"
+
+
+def test_a_larger_eye_goes_on_from_what_a_smaller_one_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vision, "_HALF", False)
+    base = net().eval()
+    save_policy(base, tmp_path / "base/policy", {})
+    asked = Pretrain(
+        base=str(tmp_path / "base"), trunk=replace(SMALL, channels=2 * SMALL.channels, blocks=SMALL.blocks + 1)
+    )
+    large = pretrain._new(asked, base.interface).eval()
+    data = pictures_of(6)
+    inputs = pretrain._inputs(base, data, np.arange(6), ["put the red mug on the plate"] * 6)
+    assert large.sizes == asked.trunk
+    with torch.no_grad():
+        first, second = (one.remember(inputs) for one in (base, large))
+        assert torch.allclose(first.maps, second.maps, atol=1e-3 * float(first.maps.std()))
+    for trunk in (replace(SMALL, channels=SMALL.channels + 8), replace(SMALL, width=2 * SMALL.width)):
+        with pytest.raises(RunError, match="is no base for this: trunk"):
+            pretrain._new(replace(asked, trunk=trunk), base.interface)
 
 
 def test_libraries_that_will_not_do(library: SceneLibrary, tmp_path: Path) -> None:

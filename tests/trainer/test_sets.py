@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trainer.errors import RunError
-from trainer.sets import SETS, chosen, scenes_of, scenes_of_set
+from trainer.sets import SETS, chosen, drawn, scenes_of, scenes_of_set
 from worldgen.library import Scene, SceneLibrary
 from worldgen.sim import domains
 from worldgen.sim.domains import Domain
@@ -53,3 +53,14 @@ def test_scenes(library: SceneLibrary) -> None:
     assert {scene.name for scene in scenes_of_set(library.root, "light")} == everything
     with pytest.raises(RunError, match=r"no scene for the test set 'objects'.*unseen-objects.*--splits"):
         scenes_of_set(library.root, "objects")
+
+
+def test_drawn_scenes_grow_and_hang_on_the_seed_alone(library: SceneLibrary) -> None:
+    scenes = list(library.scenes())
+    one, two = (drawn(scenes, count, 0) for count in (1, 2))
+    assert one == two[:1]
+    assert drawn(scenes[::-1], 2, 0) == two
+    assert len({drawn(scenes, 1, seed)[0].name for seed in range(20)}) > 1
+    assert drawn(scenes, None, 0) == scenes
+    with pytest.raises(RunError, match=r"not 1000\. Ask for fewer"):
+        drawn(scenes, 1000, 0)

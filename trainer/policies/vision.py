@@ -18,19 +18,10 @@ from torch.nn import functional as F
 
 from ..config import TrunkSettings
 from .camera import NUMBERS, Cameras, corrected, turned
+from .eye import FINE, FINER, GRID, GROUPS, Eye
 
-GRID = 16
-"""Cells of an attention map along each side."""
-_FINE, _FINER = 32, 2
-"""Channels of the features to look closely with, and how many times finer their grid is."""
 _NEAR = 1.5
 """How far around the middle of the cell that was picked is looked at, in cells. A mean over all of a map would lie between two candidates."""
-_DARK = 0.05
-"""Spread of a picture below which it counts as dark, and is not made brighter than so."""
-_GROUPS = 8
-"""Of channels that are normalised together."""
-_COARSE = 4
-"""Cells along each side that the view is told from: where the camera stands shows in the whole picture."""
 _FAR = 1.5
 """No place looked at lies farther along x or y [m]: at first the corners are anywhere, and so would be what they lead to."""
 _REACH = 0.1
@@ -166,56 +157,6 @@ def offers(layers: Iterable[nn.Module], memory: Tensor) -> list[Offered]:
     return [cast(Block, layer).offered(memory) for layer in layers]
 
 
-class _Residual(nn.Module):
-    """A convolution added to what it is given."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(_GROUPS, channels)
-        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
-
-    def forward(self, grid: Tensor) -> Tensor:
-        out: Tensor = grid + self.conv(F.relu(self.norm(grid)))
-        return out
-
-
-class Eye(nn.Module):
-    """A square picture → features, coarse and fine, and one vector for where all of it was seen from. Knows no words."""
-
-    def __init__(self, size: int, settings: TrunkSettings) -> None:
-        super().__init__()
-        if size % (_FINER * GRID):
-            raise ValueError(f"size {size} px must be a multiple of {_FINER * GRID}.")
-        step, channels = size // (_FINER * GRID), settings.channels
-        self.stem = nn.Conv2d(6, _FINE, step + 2, stride=step, padding=1)
-        self.down = nn.Conv2d(_FINE, channels, _FINER + 2, stride=_FINER, padding=1)
-        self.place = nn.Parameter(0.02 * torch.randn(channels, GRID, GRID))
-        dilations = [(1, 2, 4)[index % 3] for index in range(settings.blocks)]
-        self.blocks = nn.ModuleList([_Residual(channels, dilation) for dilation in dilations])
-        self.norm = nn.GroupNorm(_GROUPS, channels)
-        self.back, self.sharpen = nn.Conv2d(channels, _FINE, 1), nn.Conv2d(_FINE, _FINE, 3, padding=1)
-        self.tell = nn.Sequential(
-            nn.Linear(channels, settings.width), nn.ReLU(), nn.Linear(settings.width, settings.width)
-        )
-        self.view = nn.Sequential(
-            nn.Linear(channels * _COARSE**2, settings.width), nn.GELU(), nn.Linear(settings.width, settings.width)
-        )
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features (N, GRID², W), fine ones (N, (FINER * GRID)², FINE) and a view (N, W) of pictures (N, 3, S, S) in [-1, 1]."""
-        off = image - image.mean(dim=(2, 3), keepdim=True)
-        spread = off.square().mean(dim=(2, 3), keepdim=True).sqrt()
-        both = torch.cat([image, off / (spread + _DARK)], dim=1)  # coloured, dim light leaves the second half as it is
-        fine = F.relu(self.stem(both.contiguous(memory_format=torch.channels_last)))
-        grid = self.down(fine) + self.place
-        for block in self.blocks:
-            grid = block(grid)
-        grid = F.relu(self.norm(grid))
-        fine = self.sharpen(F.relu(fine + F.interpolate(self.back(grid), scale_factor=_FINER)))
-        cells, fine = (features.flatten(2).transpose(1, 2) for features in (grid, fine))
-        return self.tell(cells), fine, self.view(F.adaptive_avg_pool2d(grid, _COARSE).flatten(1))
-
-
 class Ground(nn.Module):
     """Where a camera stands: told from the whole picture, then corrected until it sees points where they are seen."""
 
@@ -287,7 +228,7 @@ class Trunk(nn.Module):
         self.eyes = nn.ModuleList([Eye(size, settings) for _ in range(cameras)])
         self.queries = nn.Parameter(0.3 * torch.randn(settings.slots, width))
         self.asks = Block(width, settings.heads, across=True)
-        self.seek, self.peer = nn.Linear(width, width), nn.Linear(width, _FINE)
+        self.seek, self.peer = nn.Linear(width, width), nn.Linear(width, FINE)
         known = width + len(_FIXED) * (2 + 4 * _WAVES) + state
         self.grounds = nn.ModuleList([Ground(known, 2 * width) for _ in range(cameras)])
         told = width + 4 * _WAVES + 4
@@ -297,7 +238,7 @@ class Trunk(nn.Module):
         self.kinds = nn.Parameter(0.02 * torch.randn(cameras * (settings.slots + 1) + 2, width))
         self.layers = nn.ModuleList([Block(width, settings.heads) for _ in range(settings.layers)])
         self.norm = nn.LayerNorm(width)
-        coarse, fine = _cells(GRID), _cells(_FINER * GRID)
+        coarse, fine = _cells(GRID), _cells(FINER * GRID)
         for name, cells in (("around", coarse), ("close", fine)):
             off = (coarse[:, None] - cells).abs().amax(dim=-1)
             self.register_buffer(name, off < _NEAR / GRID, persistent=False)
@@ -332,7 +273,7 @@ class Trunk(nn.Module):
             logits = seek @ cells.transpose(1, 2) / cells.shape[2] ** 0.5
             picked = logits.argmax(dim=-1)
             found = logits.masked_fill(~self.around[picked], -torch.inf).softmax(dim=-1) @ cells
-            closely = peer @ fine.transpose(1, 2) / _FINE**0.5
+            closely = peer @ fine.transpose(1, 2) / FINE**0.5
             places = closely.masked_fill(~self.close[picked], -torch.inf).softmax(dim=-1) @ self.cells
             logits, found, places = (
                 part.unflatten(1, (asked, slots)).flatten(0, 1) for part in (logits, found, places)
@@ -361,8 +302,8 @@ def _require(settings: TrunkSettings) -> None:
     for name, value in asdict(settings).items():
         if value < (name not in ("blocks", "layers", "text_layers")):
             raise ValueError(f"trunk.{name} {value} is too small.")
-    if settings.channels % _GROUPS:
-        raise ValueError(f"trunk.channels {settings.channels} must be a multiple of {_GROUPS}.")
+    if settings.channels % GROUPS:
+        raise ValueError(f"trunk.channels {settings.channels} must be a multiple of {GROUPS}.")
     if settings.width % settings.heads:
         raise ValueError(f"trunk.width {settings.width} must be a multiple of trunk.heads {settings.heads}.")
     if settings.slots < len(TAUGHT):

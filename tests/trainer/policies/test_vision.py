@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from trainer.policies import vision
+from trainer.policies.eye import GRID
 from trainer.policies.text import LENGTH
-from trainer.policies.vision import GRID, Block, Eye, Reader, Trunk
+from trainer.policies.vision import Block, Reader, Trunk
 
 from .handmade import SMALL
 
@@ -132,11 +133,6 @@ class TestTrunk:
         assert not torch.allclose(
             look(trunk, images, state, said(4))[1], look(trunk, images, state, said(7))[1], atol=1e-3
         )
-
-    @pytest.mark.parametrize("size", [16, 48, 100])
-    def test_sizes_that_the_grid_does_not_divide_are_refused(self, size: int) -> None:
-        with pytest.raises(ValueError, match=f"size {size} px"):
-            Eye(size, SMALL)
 
 
 class TestBlock:
