@@ -66,6 +66,7 @@ demo: setup-train  ## From one sentence: 20 scenes, an expert's film, a gallery,
 reproduce: setup-train  ## Make the tables of imitation and of generated worlds, in many hours; what is finished is kept, and it goes on where it was
 	$(BIN)/python -m benchmarks.learning --base shipped --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.generative_worlds --workers $(WORKERS)
+	$(BIN)/python -m benchmarks.alternatives --workers $(WORKERS)
 
 test: setup-train  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .

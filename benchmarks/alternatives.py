@@ -1,0 +1,208 @@
+"""What else the same time buys: `python -m benchmarks.alternatives`, after `benchmarks.generative_worlds`. Prints Markdown for docs/results.md.
+
+From the imitation, the library and the demonstrations of that benchmark, each alternative learns for so many minutes of one process of one
+thread: PPO as there and with one thing changed, GRPO, more steps of imitation, and an expert who takes over from the policy (DAgger: in rounds,
+all that was ever shown is imitated anew after each). Every cell is a small JSON file under docs/results/alternatives; cells that are there stay.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TextIO
+
+import tyro
+
+from trainer.config import Demos, Evaluate, Grpo, Ppo, Rl, Sft
+from trainer.demos import demonstrate
+from trainer.evaluate import evaluate
+from trainer.folders import claim
+from trainer.metrics import read_log
+from trainer.rl import rl
+from trainer.sft import sft
+from worldgen.store import write_file
+
+REINFORCED: dict[str, dict[str, Any]] = {
+    "ppo": {},
+    "ppo, sparse reward": {"algorithm": Ppo(reward="sparse", discount=0.9975)},
+    "ppo, one denoising step": {"steps": 1},
+    "ppo, four denoising steps": {"steps": 4},
+    "ppo, critic that sees what the policy sees": {"algorithm": Ppo(critic="shared")},
+    "ppo, sight taught meanwhile": {"trunk_lr": 1e-5},
+    "ppo, uncertain scenes oftener": {"draw": "uncertain"},
+    "grpo": {"algorithm": Grpo()},
+    "ppo, imitation without a base": {},
+}
+"""What each changes of the settings of the first."""
+OTHERS = ("more imitation", "dagger")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to measure."""
+
+    worlds: Path = Path("generative-worlds")
+    """Folder of `benchmarks.generative_worlds`, with its library, demonstrations and first imitation."""
+    out: Path = Path("alternatives")
+    """Folder of everything that is made on the way."""
+    results: Path = Path("docs/results/alternatives")
+    """Folder of the cells."""
+    minutes: float = 25.0
+    """That each learns; evaluations do not count."""
+    cells: tuple[str, ...] = (*REINFORCED, *OTHERS)
+    """Which alternatives."""
+    episodes: int = 500
+    """Of each evaluation."""
+    imitation: Sft = field(default_factory=lambda: Sft(warm=7_000, steps=0))
+    """More of it: as many steps as take the time."""
+    bare: Sft = field(default_factory=lambda: Sft(base="none", warm=0, steps=1_500, strange=0.0))
+    """Imitation without a base, which comes before the minutes."""
+    dagger: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=0))
+    """Of each round."""
+    round: int = 100
+    """Demonstrations that each round adds."""
+    rl: Rl = field(default_factory=lambda: Rl(iterations=10_000, every=0, noise=0.25, kl=0.2, episodes=96))
+    workers: int = 2
+    """Cells at once."""
+
+
+class _Over(Exception):
+    """The time is over."""
+
+
+def main(config: Config) -> None:
+    """Make what is missing and print the table; cells of other settings are refused."""
+    if unknown := set(config.cells) - {*REINFORCED, *OTHERS}:
+        raise SystemExit(f"There is no {', '.join(sorted(unknown))}. There are: {', '.join((*REINFORCED, *OTHERS))}.")
+    unsaid = ("worlds", "out", "results", "cells", "workers")
+    settings = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    with claim(config.out, settings), claim(config.results, settings):
+        waiting = [name for name in config.cells if not _path(config, name).exists()]
+        with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+            for done in as_completed([pool.submit(_cell, config, name) for name in waiting]):
+                print(done.result(), file=sys.stderr, flush=True)
+    print("| | never-trained scenes | 95 % | trained scenes | 95 % | minutes | n each |")
+    print("|---|---|---|---|---|---|---|")
+    for name in config.cells:
+        cell = json.loads(_path(config, name).read_text())
+        shares = " | ".join(
+            f"{100 * share['successes'] / share['trials']:.1f}% | {100 * share['low']:.0f} to {100 * share['high']:.0f}"
+            for share in (cell["unseen"], cell["train"])
+        )
+        print(f"| {name} | {shares} | {cell['minutes']:.0f} | {cell['unseen']['trials']} |")
+
+
+def _path(config: Config, name: str) -> Path:
+    return config.results / f"{_plain(name)}.json"
+
+
+def _plain(name: str) -> str:
+    return name.replace(",", "").replace(" ", "-")
+
+
+def _cell(config: Config, name: str) -> str:
+    """Learn in one way and find out what that brought; return it in words."""
+    run = config.out / _plain(name)
+    with (config.out / f"{run.name}.log").open("a") as log:
+        tell = partial(_note, log)
+        if name in REINFORCED:
+            minutes = _reinforced(config, name, run, tell)
+        else:
+            clock = _Clock(config.out / f"{run.name}.minutes", tell)
+            if name == "dagger":
+                run = _taught(config, run, clock)
+            else:
+                sft(config.worlds / "data", replace(config.imitation, out=run, threads=1), clock)
+            minutes = clock.minutes
+        found: dict[str, Any] = {"name": name, "minutes": minutes}
+        for split in ("unseen", "train"):
+            asked = Evaluate(split=split, episodes=config.episodes, workers=1, films=0)
+            report = evaluate(run, config.worlds / "library", asked, tell)
+            splits = {split: [share.successes, share.trials] for split, share in report.by_split.items()}
+            found[split] = report.total.model_dump() | {"seconds": report.seconds.mean, "splits": splits}
+    write_file(_path(config, name), json.dumps(found, indent=1) + "\n")
+    return f"{name}: {found['unseen']['successes']} of {found['unseen']['trials']} in never-trained scenes"
+
+
+def _reinforced(config: Config, name: str, run: Path, tell: Tell) -> float:
+    """Learn by reinforcement until the time is over; return the minutes that took."""
+    start = config.worlds / "start-0"
+    if name.endswith("without a base"):
+        start = config.out / "start-without-a-base"
+        sft(config.worlds / "data", replace(config.bare, out=start, threads=1), tell)
+    preflight = config.rl.preflight and not name.endswith("without a base")  # it would refuse so weak a start
+    asked = replace(config.rl, **REINFORCED[name], out=run, init=start, preflight=preflight, workers=1, threads=1)
+
+    def watch(line: str) -> None:
+        tell(line)
+        if _minutes(run) >= config.minutes:
+            raise _Over
+
+    try:
+        rl(config.worlds / "library", asked, watch)
+    except _Over:  # ends the run where it is: nothing more is learned
+        rl(config.worlds / "library", replace(asked, iterations=len(_lines(run))), tell)
+    return _minutes(run)
+
+
+def _lines(run: Path) -> list[dict[str, Any]]:
+    log = run / "metrics.jsonl"
+    return [line for line in read_log(log) if "playing" in line] if log.exists() else []
+
+
+def _minutes(run: Path) -> float:
+    return float(sum(line["playing"] + line["learning"] for line in _lines(run)) / 60)
+
+
+class _Clock:
+    """Passes lines on, and counts minutes as they come, in a file: those of a process that was killed count too.
+
+    Args:
+        path: Where the minutes are kept.
+        tell: Takes the lines.
+    """
+
+    def __init__(self, path: Path, tell: Tell) -> None:
+        self._path, self._tell, self._last = path, tell, time.monotonic()
+        self.minutes = float(path.read_text()) if path.exists() else 0.0
+
+    def __call__(self, line: str) -> None:
+        self._tell(line)
+        now = time.monotonic()
+        self.minutes, self._last = self.minutes + (now - self._last) / 60, now
+        write_file(self._path, f"{self.minutes}\n")
+
+
+def _taught(config: Config, run: Path, clock: _Clock) -> Path:
+    """Let the expert take over from the policy, round after round until the time is over; return the last one's run."""
+    data, policy, number = run / "data", config.worlds / "start-0", 0
+    if not data.exists():
+        shutil.copytree(config.worlds / "data", data)
+    shown = json.loads((config.worlds / "data" / "meta" / "info.json").read_text())["total_episodes"]
+    while clock.minutes < config.minutes or (run / f"round-{number + 1}" / "policy").exists():
+        number += 1
+        made, wanted = run / f"round-{number}", shown + number * config.round
+        pilot = Demos(out=data, episodes=wanted, pilot=str(policy), disturb=0.5, workers=1)
+        if not (made / "policy").exists():
+            demonstrate(config.worlds / "library", pilot, clock)
+            sft(data, replace(config.dagger, out=made, threads=1), clock)
+            clock(f"round {number} is over")
+        policy = made
+    return policy
+
+
+def _note(log: TextIO, line: str) -> None:
+    print(line, file=log, flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
