@@ -7,6 +7,7 @@ Who plays dwells where it errs, so compare those who only look, or let each of t
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,8 @@ from trainer.sight import Labels
 from worldgen.sim.worlds import ProcessWorlds
 
 _BATCH = 128
-_WRONG = 40.0
-"""An episode whose target is seen farther off than so half of the time goes for something else [mm]."""
+_BOUNDS = (15.0, 40.0)
+"""What is seen so far off is grasped badly, or is something else [mm]."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,30 @@ def main(config: Config) -> None:
     for run, off in zip(config.runs, offs, strict=True):
         first, second = (off[np.isfinite(off[:, slot]), slot] for slot in (0, 1))
         print(
-            f"| {run} | {np.median(first):.1f} | {np.percentile(first, 80):.1f} | {(first > 15).mean():.1%} | "
-            f"{(first > _WRONG).mean():.1%} | {np.median(second) if len(second) else np.nan:.1f} | {len(first)} |",
+            f"| {run} | {np.median(first):.1f} | {np.percentile(first, 80):.1f} | {(first > _BOUNDS[0]).mean():.1%} | "
+            f"{(first > _BOUNDS[-1]).mean():.1%} | {np.median(second) if len(second) else np.nan:.1f} | {len(first)} |",
             flush=True,
         )
     episode, won = rollout.decided.episodes(), scores(rollout)
-    astray = np.bincount(episode, offs[0][:, 0] > _WRONG) / np.bincount(episode) > 0.5
-    for what, some in (("goes for something else", astray), ("does not", ~astray)):
+    target = [offs[0][episode == number, 0] for number in range(len(won))]
+    middle, first = (np.array([how(off) for off in target]) for how in (np.median, lambda off: off[0]))
+    print(
+        "\n| half of an episode's looks are | episodes | beyond 40 mm at the first look | succeed | 95 % |\n|---|---|---|---|---|"
+    )
+    for low, high in itertools.pairwise((0.0, *_BOUNDS, np.inf)):
+        some = (middle >= low) & (middle < high)
         share = Share.of(int(won[some].sum()), int(some.sum()))
-        print(f"\n{what}: {share.trials} of {len(won)} episodes, {share.successes} succeed")
+        what = (
+            f"beyond {low:.0f} mm"
+            if high == np.inf
+            else f"within {high:.0f} mm"
+            if not low
+            else f"{low:.0f} to {high:.0f} mm off"
+        )
+        astray = int((first[some] > _BOUNDS[-1]).sum())
+        print(
+            f"| {what} | {share.trials} of {len(won)} | {astray} | {share.successes} | {100 * share.low:.0f} to {100 * share.high:.0f} |"
+        )
 
 
 @torch.no_grad()
