@@ -33,6 +33,16 @@ _WAYS = 4
 """Ways of taking one object that are shown."""
 _UNDER = 0.02
 """How far to the side something still carries what is put there [m]."""
+_ASTRAY = 0.2
+"""Share of the objects that lie where no episode begins: things roll away and fall over where a policy is not good yet."""
+_BEYOND = 0.14
+"""How far around the workspace they may lie [m]."""
+_FOOT = 0.09
+"""No object's middle is nearer to the arm's axis than so [m]."""
+_TRIES = 5
+"""Places to try for each."""
+_UPRIGHT = 0.8
+"""Cosine of how far off straight down the hand takes things at most."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,10 @@ class Scatter:
         """Return `count` pictures of one arrangement of the objects, each with another pose of the arm."""
         rng = np.random.default_rng([seed, 1])
         self.world.scatter(seed)
+        self._know_ways()
+        for name in sorted(self.stage.free):
+            if rng.uniform() < _ASTRAY:
+                self._stray(name, rng)
         before = self.world.data.qpos.copy()
         found = []
         for _ in range(count):
@@ -133,30 +147,65 @@ class Scatter:
         return replace(hand, grasp=replace(hand.grasp, opened=taken.opened))
 
     def _take(self, name: str, rng: np.random.Generator) -> Grasp | None:
-        """Return one of the ways to take an object that stands upright, with the fingers on it; None where it is too wide or fixed."""
-        data, stage = self.world.data, self.stage
-        body = stage.ids[name]
-        at, turn = data.xpos[body], data.xmat[body].reshape(3, 3)
-        if name in stage.free and name not in self._ways:
-            self._motions.look(data, self.world.target)
-            opening = stage.recipe.gripper.opening
-            self._ways[name] = [
-                Grasp(turn.T @ (each.position - at), turn.T @ down(each.yaw), each.width / opening)
-                for each in self._hand.candidates(self._motions.cloud(name), 0.0)[:_WAYS]
-            ]
+        """Return one of the ways to take an object, with the fingers on it; None where it has fallen over, is too wide or fixed."""
         ways = self._ways.get(name)
         if not ways:
             return None
+        body = self.stage.ids[name]
+        at, turn = self.world.data.xpos[body], self.world.data.xmat[body].reshape(3, 3)
         way = ways[int(rng.integers(len(ways)))]
         rotation = turn @ way.rotation
+        if rotation[:, 2] @ down(0.0)[:, 2] < _UPRIGHT:
+            return None
         if abs(yaw_of(rotation)) > np.pi / 2:  # the gripper is symmetric; no arm turns so far
             rotation = rotation * [-1, -1, 1]
         return Grasp(at + turn @ way.position, rotation, way.opened)
 
+    def _know_ways(self) -> None:
+        """Find out how each object is taken, while all stand upright."""
+        if self._ways:
+            return
+        data, stage = self.world.data, self.stage
+        self._look()
+        for name, body in stage.free.items():
+            at, turn = data.xpos[body], data.xmat[body].reshape(3, 3)
+            self._ways[name] = [
+                Grasp(turn.T @ (each.position - at), turn.T @ down(each.yaw), each.width / stage.recipe.gripper.opening)
+                for each in self._hand.candidates(self._motions.cloud(name), 0.0)[:_WAYS]
+            ]
+
+    def _stray(self, name: str, rng: np.random.Generator) -> None:
+        """Let an object lie anywhere on the table where there is room, half of the time on its side."""
+        data, stage = self.world.data, self.stage
+        address = stage.model.jnt_qposadr[stage.model.body_jntadr[stage.free[name]]]
+        pose = data.qpos[address : address + 7]
+        before, way, turned = pose.copy(), rng.uniform(0, 2 * np.pi), np.empty(4)
+        if rng.uniform() < 0.5:
+            mujoco.mju_axisAngle2Quat(turned, np.array([np.cos(way), np.sin(way), 0.0]), np.pi / 2)
+            mujoco.mju_mulQuat(pose[3:], turned, before[3:])
+        self._look()
+        cloud = self._motions.cloud(name)
+        middle = (cloud.min(axis=0) + cloud.max(axis=0))[:2] / 2
+        wide = np.linalg.norm(cloud[:, :2] - middle, axis=1).max()
+        others = [found for other in stage.ids if other != name and len(found := self._motions.cloud(other))]
+        area = stage.recipe.workspace
+        low, high = np.array([[area.x_min, area.y_min], [area.x_max, area.y_max]])
+        for place in rng.uniform(low - _BEYOND, high + _BEYOND, (_TRIES, 2)):
+            gaps = [np.linalg.norm(other[:, :2] - place, axis=1).min() for other in others]
+            if np.linalg.norm(place) > _FOOT + wide and min(gaps, default=np.inf) > wide:
+                pose[:3] += [*(place - middle), -float(cloud[:, 2].min())]
+                return
+        pose[:] = before
+
+    def _look(self) -> None:
+        """Take this moment for now, wherever things were put."""
+        mujoco.mj_kinematics(self.stage.model, self.world.data)
+        self._motions.look(self.world.data, self.world.target)
+
     def _put_onto(self, name: str, rng: np.random.Generator) -> None:
         """Put an object into or onto another one."""
         data, stage = self.world.data, self.stage
-        self._motions.look(data, self.world.target)
+        self._look()
         cloud = self._motions.cloud(name)
         others = [found for other in sorted(stage.ids) if other != name and len(found := self._motions.cloud(other))]
         if not others:

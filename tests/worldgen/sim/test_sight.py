@@ -111,6 +111,34 @@ def test_objects_stand_in_and_on_others(scatter: Scatter) -> None:
     assert onto > len(names) * 6
 
 
+def test_things_roll_away_and_fall_over(scatter: Scatter) -> None:
+    """Where a policy errs, things are where no episode begins; they lie on the table all the same, beside the others."""
+    stage, rng = scatter.stage, np.random.default_rng(0)
+    motions, area = Motions(stage, Hand(stage), list(stage.free)), stage.recipe.workspace
+    beyond, fallen, moved = 0, 0, 0
+    for seed in range(20):
+        scatter.world.scatter(seed)
+        for name, body in stage.free.items():
+            scatter._look()
+            before = scatter.world.data.xpos[body].copy()
+            scatter._stray(name, rng)
+            scatter._look()
+            motions.look(scatter.world.data, scatter.world.target)
+            at, cloud = scatter.world.data.xpos[body], motions.cloud(name)
+            if np.array_equal(at, before):
+                continue  # no room
+            moved += 1
+            assert cloud[:, 2].min() == pytest.approx(0, abs=1e-6)
+            middle = (cloud.min(axis=0) + cloud.max(axis=0))[:2] / 2
+            others = np.concatenate([motions.cloud(other) for other in stage.ids if other != name])
+            assert np.linalg.norm(others[:, :2] - middle, axis=1).min() > np.ptp(cloud[:, 0]) / 2
+            beyond += not (area.x_min < middle[0] < area.x_max and area.y_min < middle[1] < area.y_max)
+            fallen += abs(scatter.world.data.xmat[body][8]) < 0.5
+    assert moved > 20 * len(stage.free) / 2
+    assert 0.3 < beyond / moved < 0.9
+    assert 0.3 < fallen / moved < 0.7
+
+
 def test_no_time_passes(scatter: Scatter) -> None:
     scatter.pictures(0, 2)
     assert scatter.world.data.time == 0
