@@ -2,33 +2,32 @@
 
 From the imitation, the library and the demonstrations of that benchmark, each alternative learns for so many minutes of one process of one
 thread: PPO as there and with one thing changed, GRPO, more steps of imitation, and an expert who takes over from the policy (DAgger: in rounds,
-all that was ever shown is imitated anew after each). Every cell is a small JSON file under docs/results/alternatives; cells that are there stay.
+all that was ever shown is imitated anew after each; what the last round that ended in time learned counts). Minutes of reinforcement learning are
+those of playing and learning, others all from the first to the last step. Each is one run: intervals know that starts share scenes, not
+that runs differ. Every cell is a small JSON file under docs/results/alternatives; cells that are there stay.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import tyro
 
+from benchmarks.cells import Tell, kept, logged, save, side_by_side, words
 from trainer.config import Demos, Evaluate, Grpo, Ppo, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
 from trainer.folders import claim
 from trainer.metrics import read_log
+from trainer.policies.store import policy_digest
 from trainer.rl import rl
 from trainer.sft import sft
-from worldgen.store import write_file
+from worldgen.store import file_digest, write_file
 
 REINFORCED: dict[str, dict[str, Any]] = {
     "ppo": {},
@@ -43,7 +42,6 @@ REINFORCED: dict[str, dict[str, Any]] = {
 }
 """What each changes of the settings of the first."""
 OTHERS = ("more imitation", "dagger")
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,20 +82,19 @@ def main(config: Config) -> None:
     if unknown := set(config.cells) - {*REINFORCED, *OTHERS}:
         raise SystemExit(f"There is no {', '.join(sorted(unknown))}. There are: {', '.join((*REINFORCED, *OTHERS))}.")
     unsaid = ("worlds", "out", "results", "cells", "workers")
-    settings = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    settings = {name: value for name, value in asdict(config).items() if name not in unsaid} | {
+        "library": file_digest(config.worlds / "library" / "library.json"),
+        "start": policy_digest(str(config.worlds / "start-0")),
+        "reinforced": {name: repr(changed) for name, changed in REINFORCED.items()},
+    }
     with claim(config.out, settings), claim(config.results, settings):
-        waiting = [name for name in config.cells if not _path(config, name).exists()]
-        with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-            for done in as_completed([pool.submit(_cell, config, name) for name in waiting]):
-                print(done.result(), file=sys.stderr, flush=True)
-    print("| | never-trained scenes | 95 % | trained scenes | 95 % | minutes | n each |")
-    print("|---|---|---|---|---|---|---|")
-    for name in config.cells:
-        cell = json.loads(_path(config, name).read_text())
-        shares = " | ".join(
-            f"{100 * share['successes'] / share['trials']:.1f}% | {100 * share['low']:.0f} to {100 * share['high']:.0f}"
-            for share in (cell["unseen"], cell["train"])
+        side_by_side(
+            _cell, [(config, name) for name in config.cells if not _path(config, name).exists()], config.workers
         )
+    print("| | never-trained scenes | trained scenes | minutes | n each |\n|---|---|---|---|---|")
+    for name in (name for name in (*REINFORCED, *OTHERS) if _path(config, name).exists()):
+        cell = json.loads(_path(config, name).read_text())
+        shares = " | ".join(words([cell[split]]) for split in ("unseen", "train"))
         print(f"| {name} | {shares} | {cell['minutes']:.0f} | {cell['unseen']['trials']} |")
 
 
@@ -111,25 +108,22 @@ def _plain(name: str) -> str:
 
 def _cell(config: Config, name: str) -> str:
     """Learn in one way and find out what that brought; return it in words."""
-    run = config.out / _plain(name)
-    with (config.out / f"{run.name}.log").open("a") as log:
-        tell = partial(_note, log)
+    run, steps = config.out / _plain(name), Evaluate.steps
+    with logged(config.out / f"{run.name}.log") as note:
         if name in REINFORCED:
-            minutes = _reinforced(config, name, run, tell)
+            minutes, steps = _reinforced(config, name, run, note), REINFORCED[name].get("steps", config.rl.steps)
         else:
-            clock = _Clock(config.out / f"{run.name}.minutes", tell)
+            clock = _Clock(config.out / f"{run.name}.minutes", note)
             if name == "dagger":
                 run = _taught(config, run, clock)
             else:
                 sft(config.worlds / "data", replace(config.imitation, out=run, threads=1), clock)
             minutes = clock.minutes
-        found: dict[str, Any] = {"name": name, "minutes": minutes}
+        found: dict[str, Any] = {"name": name, "minutes": minutes, "denoising steps": steps}
         for split in ("unseen", "train"):
-            asked = Evaluate(split=split, episodes=config.episodes, workers=1, films=0)
-            report = evaluate(run, config.worlds / "library", asked, tell)
-            splits = {split: [share.successes, share.trials] for split, share in report.by_split.items()}
-            found[split] = report.total.model_dump() | {"seconds": report.seconds.mean, "splits": splits}
-    write_file(_path(config, name), json.dumps(found, indent=1) + "\n")
+            asked = Evaluate(split=split, episodes=config.episodes, workers=1, films=0, steps=steps)
+            found[split] = kept(evaluate(run, config.worlds / "library", asked, note))
+    save(_path(config, name), found)
     return f"{name}: {found['unseen']['successes']} of {found['unseen']['trials']} in never-trained scenes"
 
 
@@ -186,22 +180,24 @@ def _taught(config: Config, run: Path, clock: _Clock) -> Path:
     """Let the expert take over from the policy, round after round until the time is over; return the last one's run."""
     data, policy, number = run / "data", config.worlds / "start-0", 0
     if not data.exists():
-        shutil.copytree(config.worlds / "data", data)
+        shutil.copytree(config.worlds / "data", copy := data.with_suffix(".tmp"), dirs_exist_ok=True)
+        copy.rename(data)
     shown = json.loads((config.worlds / "data" / "meta" / "info.json").read_text())["total_episodes"]
-    while clock.minutes < config.minutes or (run / f"round-{number + 1}" / "policy").exists():
+    library, over = config.worlds / "library", 0.0
+    while over < config.minutes:
         number += 1
-        made, wanted = run / f"round-{number}", shown + number * config.round
-        pilot = Demos(out=data, episodes=wanted, pilot=str(policy), disturb=0.5, workers=1)
-        if not (made / "policy").exists():
-            demonstrate(config.worlds / "library", pilot, clock)
+        made = run / f"round-{number}"
+        ended = run / f"round-{number}.minutes"
+        if not ended.exists():
+            wanted = shown + number * config.round
+            demonstrate(library, Demos(out=data, episodes=wanted, pilot=str(policy), disturb=0.5, workers=1), clock)
             sft(data, replace(config.dagger, out=made, threads=1), clock)
             clock(f"round {number} is over")
-        policy = made
+            write_file(ended, f"{clock.minutes}\n")
+        over = float(ended.read_text())
+        if over <= config.minutes or number == 1:
+            policy = made
     return policy
-
-
-def _note(log: TextIO, line: str) -> None:
-    print(line, file=log, flush=True)
 
 
 if __name__ == "__main__":

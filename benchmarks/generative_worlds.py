@@ -3,34 +3,29 @@
 In turn, each kept and gone on with after a kill: a library of pick-and-place scenes of five objects, 100 to train on and 100 never trained
 on; a few demonstrations in the training scenes; imitation; then, from that same start and with the same number of episodes, reinforcement
 learning on 1, 3, 10 ... of the training scenes. Every cell is a small JSON file under docs/results/generative_worlds; the table
-and the plot are made of those that are there. Prints Markdown for docs/results.md. Cells are made side by side, each by one process of one
-thread, which is quicker than one after the other with more of them; what they say goes to OUT/CELL.log.
+and the plot are made of those that are there. Prints Markdown for docs/results.md; intervals of several runs know that starts share scenes, and
+beside them stand the least and the greatest run. What a cell says meanwhile goes to OUT/CELL.log.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import tyro
 
+from benchmarks.cells import kept, logged, save, side_by_side, tell, words
 from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
 from trainer.folders import claim
-from trainer.metrics import Mean
 from trainer.rl import rl
 from trainer.sft import sft
 from worldgen import pipeline
-from worldgen.store import write_file
 
 SENTENCES = (
     "put the red mug on the plate, cluttered table",
@@ -88,26 +83,24 @@ def _made(config: Config) -> None:
     settings = pipeline.Settings(SENTENCES, config.scenes, config.seed, splits=SPLITS)
     pipeline.make(settings, library, workers=config.workers)
     if not (data / "meta" / "info.json").exists():
-        demonstrate(library, Demos(out=data, episodes=config.demonstrations, workers=config.workers), _tell)
+        demonstrate(library, Demos(out=data, episodes=config.demonstrations, workers=config.workers), tell)
     wanted = [(count, config.seeds[0]) for count in config.counts]
     wanted += [(count, seed) for seed in config.seeds[1:] for count in config.repeated]
     waiting = [(count, seed) for count, seed in wanted if not _path(config, count, seed).exists()]
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        for work, several in (_start, sorted({(0, seed) for _, seed in waiting})), (_cell, waiting):
-            for done in as_completed([pool.submit(work, config, count, seed) for count, seed in several]):
-                _tell(done.result())
+    side_by_side(_start, [(config, seed) for seed in sorted({seed for _, seed in waiting})], config.workers)
+    side_by_side(_cell, [(config, *job) for job in waiting], config.workers)
 
 
 def _path(config: Config, count: int, seed: int) -> Path:
     return config.results / f"scenes-{count:03d}-seed-{seed}.json"
 
 
-def _start(config: Config, _: int, seed: int) -> str:
+def _start(config: Config, seed: int) -> str:
     """Make the imitation that the cells of a seed start from; return that in words."""
     run = config.out / f"start-{seed}"
-    with (config.out / f"{run.name}.log").open("a") as log:
+    with logged(config.out / f"{run.name}.log") as note:
         if not (run / "policy").exists():
-            sft(config.out / "data", replace(config.sft, out=run, seed=seed, threads=1), partial(_note, log))
+            sft(config.out / "data", replace(config.sft, out=run, seed=seed, threads=1), note)
     return f"{run.name}: imitated"
 
 
@@ -115,46 +108,26 @@ def _cell(config: Config, count: int, seed: int) -> str:
     """Find out what a policy does on the scenes it was trained on, on others, and when told something else; return that in words."""
     library, start, cell = config.out / "library", config.out / f"start-{seed}", _path(config, count, seed)
     run, found = config.out / cell.stem if count else start, dict[str, Any](scenes=count, seed=seed)
-    with (config.out / f"{cell.stem}.log").open("a") as log:
+    with logged(config.out / f"{cell.stem}.log") as note:
         if count:
             asked = replace(config.rl, out=run, init=start, scenes=count, seed=seed, workers=1, threads=1)
-            rl(library, asked, partial(_note, log))
+            rl(library, asked, note)
         usual = Evaluate(episodes=config.episodes, workers=1, films=0)
+        drawn = replace(usual, scenes=count, seed=seed) if count else usual
         for name, evaluation in (
-            ("trained", replace(usual, split="train", scenes=count or None, seed=seed)),
+            ("trained", replace(drawn, split="train")),
             ("unseen", usual),
             ("unseen shuffled", replace(usual, shuffle_instructions=True)),
         ):
-            report = evaluate(run, library, evaluation, partial(_note, log))
-            found[name] = {
-                "successes": report.total.successes,
-                "trials": report.total.trials,
-                "low": report.total.low,
-                "high": report.total.high,
-                "seconds": report.seconds.mean,
-                "splits": {split: [share.successes, share.trials] for split, share in report.by_split.items()},
-            }
-    _save(cell, found)
+            found[name] = kept(evaluate(run, library, evaluation, note))
+    save(cell, found)
     trained, unseen = (found[name]["successes"] / found[name]["trials"] for name in ("trained", "unseen"))
     return f"{cell.stem}: {trained:.1%} of trained and {unseen:.1%} of never-trained scenes"
-
-
-def _save(path: Path, cell: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, json.dumps(cell, indent=1) + "\n")
 
 
 def _rates(cells: Sequence[dict[str, Any]], name: str) -> list[float]:
     """Return the success of each cell [%]."""
     return [100 * cell[name]["successes"] / cell[name]["trials"] for cell in cells]
-
-
-def _words(cells: Sequence[dict[str, Any]], name: str) -> str:
-    """Return the success of one cell with its interval, or the mean of several with an interval that knows that runs differ."""
-    if len(cells) > 1:
-        return Mean.of(_rates(cells, name)).words("%")
-    only = cells[0][name]
-    return f"{_rates(cells, name)[0]:.1f}% ({100 * only['low']:.0f} to {100 * only['high']:.0f})"
 
 
 def _table(cells: Sequence[dict[str, Any]]) -> None:
@@ -164,7 +137,7 @@ def _table(cells: Sequence[dict[str, Any]]) -> None:
     print("|---|---|---|---|---|---|---|")
     for count in sorted({cell["scenes"] for cell in cells}):
         group = [cell for cell in cells if cell["scenes"] == count]
-        shares = " | ".join(_words(group, name) for name in ("trained", "unseen", "unseen shuffled"))
+        shares = " | ".join(words([cell[name] for cell in group]) for name in ("trained", "unseen", "unseen shuffled"))
         seconds = [cell["unseen"]["seconds"] for cell in group if cell["unseen"]["seconds"]]
         taken = f"{np.mean(seconds):.1f}" if seconds else "-"
         print(f"| {count} | {len(group)} | {shares} | {taken} | {group[0]['unseen']['trials']} |")
@@ -188,14 +161,6 @@ def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
     axis.legend()
     axis.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
-
-
-def _note(log: TextIO, line: str) -> None:
-    print(line, file=log, flush=True)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

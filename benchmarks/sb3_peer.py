@@ -1,15 +1,17 @@
 """A public trainer in the same worlds: `python -m benchmarks.sb3_peer`, after `benchmarks.generative_worlds`. Prints Markdown for docs/results.md.
 
 PPO of Stable-Baselines3 (`pip install stable-baselines3`; nothing else of the project needs it) with its Gaussian head, on what the same frozen
-sight says: what a decision of ours is made from, in a few numbers. Its perceptron learns the same demonstrations first, then plays the same
-training scenes for the same staged reward, as many at once. Success in never-trained scenes against minutes of learning; evaluations do not count.
+sight says, in one vector: the mean of the tokens that a decision of ours looks at one by one, and what is told in metres. Its perceptron learns
+the same demonstrations first, then plays the same training scenes for the same staged reward, as many at once; its critic learns alone in the
+first two rollouts. It sees what the actor sees, so the row to compare with is `alternatives`' "critic that sees what the policy sees", which is
+told how much time is gone besides. Success in never-trained scenes against minutes of learning; evaluations do not count.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainer.config import Evaluate, Rl, Sampler, Zero
+from trainer.config import Evaluate, Ppo, Rl, Sampler, Zero
 from trainer.dataset import read
 from trainer.episodes import Scenes, stage_of
 from trainer.evaluate import rollout, starts_of
@@ -55,8 +57,11 @@ class Config:
     noise: float = 0.25
     """Standard deviation at first."""
     lr: float = 1e-4
-    rl: Rl = field(default_factory=Rl)
-    episodes: int = 300
+    warm: int = 2
+    """Rollouts at the start in which the critic learns alone."""
+    slots: int = 48
+    """Episodes at once."""
+    episodes: int = 500
     """Of each evaluation."""
     workers: int = 1
     threads: int = 1
@@ -112,11 +117,12 @@ class Played(VecEnv):
             yield from scenes.starts(self._config, iteration, self._config.episodes)
 
     def _begun(self, slots: Sequence[int]) -> NDArray[np.float32]:
-        """Begin an episode in each slot and return what is seen."""
-        seen = self.worlds.reset([next(self._starts) for _ in slots], list(slots))
-        while any(bad := [slot for slot, end in zip(slots, self.worlds.ends(list(slots)), strict=True) if end]):
-            self.worlds.reset([next(self._starts) for _ in bad], bad)
-        return self.heard.of(seen)
+        """Begin an episode in each slot and return what is seen; one that cannot be played is replaced."""
+        found, waiting = np.zeros((self.num_envs, self.heard.size), np.float32), list(slots)
+        while waiting:
+            found[waiting] = self.heard.of(self.worlds.reset([next(self._starts) for _ in waiting], waiting))
+            waiting = [slot for slot, end in zip(waiting, self.worlds.ends(waiting), strict=True) if end]
+        return found[list(slots)]
 
     def reset(self) -> NDArray[np.float32]:
         """Begin everywhere."""
@@ -132,7 +138,8 @@ class Played(VecEnv):
         made = self.worlds.step(self._chunks)
         seen, ends = self.heard.of(made.observations), self.worlds.ends()
         done = np.array([bool(end) for end in ends])
-        self.ended, self.solved = self.ended + int(done.sum()), self.solved + ends.count("success")
+        self.ended += int(done.sum()) - ends.count("invalid")
+        self.solved += ends.count("success")
         infos: list[dict[str, Any]] = [
             {"terminal_observation": seen[slot].copy()} if end else {} for slot, end in enumerate(done)
         ]
@@ -188,20 +195,26 @@ class Watch(BaseCallback):
     def __init__(self, config: Config, peer: Peer, played: Played) -> None:
         super().__init__()
         self.config, self.peer, self.played = config, peer, played
-        self.spent, self.looked, self._last = 0.0, 0, time.monotonic()
+        self.spent, self.looked, self.rollouts, self._last = 0.0, 0, 0, time.monotonic()
 
     def look(self) -> None:
         """Print a row."""
         starts = starts_of(scenes_of(self.config.worlds / "library", "unseen"), asked := Evaluate(
             episodes=self.config.episodes, workers=self.config.workers
         ))  # fmt: skip
-        ends = [course.end for course in rollout(self.peer, self.config.worlds / "library", starts, asked, Zero())]  # type: ignore[arg-type]
-        share = Share.of(ends.count("success"), len(ends) - ends.count("invalid"))
+        courses = list(rollout(self.peer, self.config.worlds / "library", starts, asked, Zero()))  # type: ignore[arg-type]
+        played = [(course.end == "success", course.start.scene) for course in courses if course.end != "invalid"]
+        share = Share.over(*zip(*played, strict=True))
         training = f"{self.played.solved / self.played.ended:.2f}" if self.played.ended else "-"
         self.played.solved = self.played.ended = 0
         told = f"{share.rate:.1%} | {100 * share.low:.0f} to {100 * share.high:.0f} | {share.trials} | {training}"
         print(f"| {self.spent / 60:.1f} | {self.num_timesteps} | {told} |", flush=True)
         self.looked, self._last = self.looked + 1, time.monotonic()
+
+    def _on_rollout_start(self) -> None:
+        self.rollouts += 1
+        for name, value in self.model.policy.named_parameters():
+            value.requires_grad_(self.rollouts > self.config.warm or "value" in name or "vf" in name)
 
     def _on_step(self) -> bool:
         now = time.monotonic()
@@ -218,16 +231,18 @@ def main(config: Config) -> None:
     policy = load_acting(config.worlds / "start-0").eval()
     heard, library = Heard(policy), config.worlds / "library"
     scenes = Scenes([scene.name for scene in scenes_of(library, "train")])
-    with ProcessWorlds(library, stage_of(policy, config.rl), config.rl.slots, config.workers, trusted=True) as worlds:
-        played = Played(worlds, heard, scenes, config.rl)
+    asked, judged = Rl(seed=config.seed), Ppo()
+    with ProcessWorlds(library, stage_of(policy, asked), config.slots, config.workers, trusted=True) as worlds:
+        played = Played(worlds, heard, scenes, asked)
         model = PPO(
-            "MlpPolicy", played, learning_rate=config.lr, n_steps=25, batch_size=256, n_epochs=4, gamma=0.96**policy.chunk, gae_lambda=0.7,
+            "MlpPolicy", played, learning_rate=config.lr, n_steps=25, batch_size=256, n_epochs=4, gamma=judged.discount**policy.chunk,
+            gae_lambda=judged.trace,
             policy_kwargs={"net_arch": [256, 256], "log_std_init": float(np.log(config.noise))}, seed=config.seed, device="cpu",
         )  # fmt: skip
         error = _imitated(model.policy, heard, config)
         size = sum(value.numel() for value in model.policy.parameters())
         print(
-            f"{size / 1e6:.2f} million parameters that learn; imitation to {error:.3f} standard deviations of actions.\n"
+            f"{size / 1e6:.2f} million parameters that learn; {error:.3f} standard deviations of actions off the demonstrations it learned.\n"
         )
         print(
             "| minutes | decisions | never-trained scenes | 95 % | n | in training, with noise, since the row before |"
@@ -237,13 +252,14 @@ def main(config: Config) -> None:
 
 
 def _imitated(actor: Any, heard: Heard, config: Config) -> float:
-    """Let the mean of a Gaussian head imitate the demonstrations; return its error."""
+    """Let the mean of a Gaussian head imitate the demonstrations; return its error on the frames it learned from."""
     data = read(config.worlds / "data")
     windows = Windows.of(data, heard.policy.chunk)
     rows = np.arange(len(windows.frames))
     batch, _ = windows.batch(heard.policy, rows, data.instructions, torch.Generator())
     with torch.no_grad():
-        seen = heard(*heard.policy.look(batch.inputs), batch.inputs.state)
+        parts = [batch.inputs.rows(some) for some in torch.arange(len(rows)).split(128)]
+        seen = torch.cat([heard(*heard.policy.look(part), part.state) for part in parts])
     wanted = heard.policy.statistics.action(batch.actions).flatten(1)
     kept = batch.valid[..., None].expand(-1, -1, 7).flatten(1).float()
     optimiser = torch.optim.Adam([value for name, value in actor.named_parameters() if "log_std" not in name], 1e-3)

@@ -7,7 +7,6 @@ Who plays dwells where it errs, so compare those who only look, or let each of t
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,22 +65,19 @@ def main(config: Config) -> None:
             flush=True,
         )
     episode, won = rollout.decided.episodes(), scores(rollout)
-    target = [offs[0][episode == number, 0] for number in range(len(won))]
-    middle, first = (np.array([how(off) for off in target]) for how in (np.median, lambda off: off[0]))
-    print(
-        "\n| half of an episode's looks are | episodes | beyond 40 mm at the first look | succeed | 95 % |\n|---|---|---|---|---|"
-    )
-    for low, high in itertools.pairwise((0.0, *_BOUNDS, np.inf)):
-        some = (middle >= low) & (middle < high)
-        share = Share.of(int(won[some].sum()), int(some.sum()))
-        what = (
-            f"beyond {low:.0f} mm"
-            if high == np.inf
-            else f"within {high:.0f} mm"
-            if not low
-            else f"{low:.0f} to {high:.0f} mm off"
-        )
-        astray = int((first[some] > _BOUNDS[-1]).sum())
+    scenes = np.array([course.start.scene for course in rollout.courses])
+    looks = [offs[0][episode == number, 0] for number in range(len(won))]
+    middle, begun = np.array([np.nanmedian(off) for off in looks]), np.array([off[0] for off in looks])
+    near, far = _BOUNDS
+    print(f"\n| half of an episode's looks are | episodes | beyond {far:.0f} mm at the first look | succeed | 95 % |")
+    print("|---|---|---|---|---|")
+    for what, some in (
+        (f"within {near:.0f} mm", middle <= near),
+        (f"{near:.0f} to {far:.0f} mm off", (middle > near) & (middle <= far)),
+        (f"beyond {far:.0f} mm", middle > far),
+    ):
+        share = Share.over((won[some] > 0).tolist(), scenes[some].tolist())
+        astray = int((begun[some] > far).sum())
         print(
             f"| {what} | {share.trials} of {len(won)} | {astray} | {share.successes} | {100 * share.low:.0f} to {100 * share.high:.0f} |"
         )

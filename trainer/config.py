@@ -348,7 +348,7 @@ class Evaluate:
     seed: Annotated[int, Within(0, 99)] = 0
     """0 to 99. Fixes which these are, and nothing else."""
     out: Path | None = None
-    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with domain and purpose where they are not the usual ones."""
+    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with scenes, domain and purpose where they are not the usual ones."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"

@@ -70,6 +70,8 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     require(config)
     if config.set and config.split != Evaluate.split:
         raise RunError(f"--set {config.set} is played in scenes of its own: leave --split {config.split} out.")
+    if config.seed and config.scenes is None:
+        raise RunError(f"--seed {config.seed} says which scenes are drawn, and all are played: give --scenes too.")
     torch.set_num_threads(config.threads)
     policy, out = load_acting(run), folder_of(run, config)
     scenes = scenes_of_set(library, config.set) if config.set else scenes_of(library, config.split)
@@ -123,7 +125,7 @@ def _made(out: Path) -> None:
 def folder_of(run: Path, config: Evaluate) -> Path:
     """Return where the report of an evaluation goes."""
     parts = ["eval", config.set or config.split]
-    parts += [f"{config.scenes}-scenes"] * (config.scenes is not None)
+    parts += [f"{config.scenes}-scenes-seed-{config.seed}"] * (config.scenes is not None)
     parts += ["shuffled"] * config.shuffle_instructions
     parts += [config.domain] * (not config.set and config.domain != "paper") + [config.purpose] * (
         config.purpose != "report"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from worldgen import store
 from worldgen.library import Scene
 from worldgen.sim import domains
+from worldgen.sim import sight as drawing
 from worldgen.sim.sight import Scatter
 from worldgen.sim.stage import Settings, Stage, View
 
@@ -108,11 +109,12 @@ def draw(
         "domain": domain,
         "size": size,
         "cameras": list(cameras),
+        "drawn by": store.code_digest(drawing),
     }
     note = folder / "pictures.json"
     if note.exists() and json.loads(note.read_text()) != made:
         raise RunError(
-            f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras. Give another --out or delete it."
+            f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras, or of another version. Give another --out or delete it."
         )
     store.write_file(note, json.dumps(made))
     jobs = list(_jobs(scenes, folder, count, seed, domain, size, cameras))

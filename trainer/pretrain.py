@@ -236,9 +236,13 @@ def _new(config: Pretrain, face: Interface) -> Sighted:
     if not config.base:
         return cast(Sighted, new_policy("base", face, trunk=config.trunk))
     base, asked = load_policy(policy_folder(config.base)), config.trunk
-    other = [*face.differences(base.interface), *([] if _grows(base.sizes, asked) else ["trunk"])]
+    other = face.differences(base.interface)
+    if not _grows(base.sizes, asked):
+        other += [f"trunk {base.sizes} does not grow to {asked}: only to a multiple of its channels, and more blocks"]
     if base.kind != "base" or other:
-        raise RunError(f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Leave --base out.")
+        raise RunError(
+            f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Ask for what it has, or leave --base out."
+        )
     if base.sizes == asked:
         return base.train()
     net = Sighted(face, asked, base.words)

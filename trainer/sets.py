@@ -124,9 +124,7 @@ def drawn(scenes: Sequence[Scene], count: int | None, seed: int) -> list[Scene]:
     if count is None:
         return list(scenes)
     if count > len(scenes):
-        raise RunError(
-            f"There are {len(scenes)} scenes of that split, not {count}. Ask for fewer, or make a larger library."
-        )
+        raise RunError(f"There are {len(scenes)} such scenes, not {count}. Ask for fewer, or make a larger library.")
     by_name = {scene.name: scene for scene in scenes}
     return [by_name[name] for name in np.random.default_rng([seed, 3]).permutation(sorted(by_name)).tolist()[:count]]
 

@@ -255,7 +255,9 @@ class TestEvaluate:
         report = evaluate.evaluate(run, library.root, replace(self.CONFIG, films=0, episodes=2, scenes=1, seed=3))
         _, names = admitted(library.root, Rl(init=run, scenes=1, seed=3, every=0))
         assert {one.scene for one in report.episodes} == set(names)
-        assert (run / "eval-train-1-scenes-none" / "report.json").exists()
+        assert (run / "eval-train-1-scenes-seed-3-none" / "report.json").exists()
+        with pytest.raises(RunError, match="--seed 3 says which scenes are drawn, and all are played"):
+            evaluate.evaluate(run, library.root, replace(self.CONFIG, seed=3))
 
     @pytest.mark.slow
     def test_what_was_told_is_reported(self, library: SceneLibrary, run: Path) -> None:

@@ -35,6 +35,8 @@ _UNDER = 0.02
 """How far to the side something still carries what is put there [m]."""
 _ASTRAY = 0.2
 """Share of the objects that lie where no episode begins: things roll away and fall over where a policy is not good yet."""
+_FALLEN, _TALL = 0.7, 0.6
+"""Share of these that lie on one of their sides, where their height is at least so much of their width: plates do not fall over."""
 _BEYOND = 0.14
 """How far around the workspace they may lie [m]."""
 _FOOT = 0.09
@@ -175,14 +177,22 @@ class Scatter:
             ]
 
     def _stray(self, name: str, rng: np.random.Generator) -> None:
-        """Let an object lie anywhere on the table where there is room, half of the time on its side."""
+        """Let an object lie anywhere on the table where there is room, often on a side of it."""
         data, stage = self.world.data, self.stage
         address = stage.model.jnt_qposadr[stage.model.body_jntadr[stage.free[name]]]
         pose = data.qpos[address : address + 7]
-        before, way, turned = pose.copy(), rng.uniform(0, 2 * np.pi), np.empty(4)
-        if rng.uniform() < 0.5:
-            mujoco.mju_axisAngle2Quat(turned, np.array([np.cos(way), np.sin(way), 0.0]), np.pi / 2)
-            mujoco.mju_mulQuat(pose[3:], turned, before[3:])
+        before = pose.copy()
+        self._look()
+        wide, deep, high = np.ptp(self._motions.cloud(name), axis=0)
+        if rng.uniform() < _FALLEN and high > _TALL * max(wide, deep):
+            tipped, turned, side = np.empty(4), np.empty(4), np.zeros(3)
+            side[rng.integers(2)] = rng.choice([-1.0, 1.0])
+            mujoco.mju_axisAngle2Quat(
+                tipped, side, np.pi / 2
+            )  # about an axis of its own: it lies on a side, not on an edge
+            mujoco.mju_axisAngle2Quat(turned, np.array([0.0, 0.0, 1.0]), rng.uniform(0, 2 * np.pi))
+            mujoco.mju_mulQuat(tipped, before[3:], tipped.copy())
+            mujoco.mju_mulQuat(pose[3:], turned, tipped)
         self._look()
         cloud = self._motions.cloud(name)
         middle = (cloud.min(axis=0) + cloud.max(axis=0))[:2] / 2

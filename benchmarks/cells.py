@@ -1,0 +1,84 @@
+"""Cells of a table that takes hours: each is made by one process of one thread, several side by side, and kept as a small JSON file.
+
+Two processes of one thread are quicker than one after the other with two.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from trainer.metrics import Share
+from trainer.report import Report
+from worldgen.store import write_file
+
+Tell = Callable[[str], None]
+
+
+def tell(line: str) -> None:
+    """Print a line about the progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def side_by_side(work: Callable[..., str], jobs: Sequence[tuple[Any, ...]], workers: int) -> None:
+    """Call `work` for each job, several at once, and say what they say. Nothing more is begun after one has failed or somebody stopped it."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for done in as_completed([pool.submit(work, *job) for job in jobs]):
+                tell(done.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[Tell]:
+    """Give what takes lines about the progress of a cell, into a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as log:
+        yield lambda line: print(line, file=log, flush=True)
+
+
+def save(path: Path, cell: dict[str, Any]) -> None:
+    """Write a cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, json.dumps(cell, indent=1) + "\n")
+
+
+def kept(report: Report) -> dict[str, Any]:
+    """Return what a cell keeps of an evaluation: successes and trials, of each scene and split too, and seconds to success."""
+    scenes: dict[str, list[int]] = {}
+    for one in report.episodes:
+        if one.end != "invalid":
+            solved, played = scenes.get(one.scene, (0, 0))
+            scenes[one.scene] = [solved + (one.end == "success"), played + 1]
+    splits = {split: [share.successes, share.trials] for split, share in report.by_split.items()}
+    return {
+        "successes": report.total.successes,
+        "trials": report.total.trials,
+        "seconds": report.seconds.mean,
+        "splits": splits,
+        "scenes": scenes,
+    }
+
+
+def pooled(several: Sequence[dict[str, Any]]) -> Share:
+    """Return the share of successes of all that was kept of several runs; its interval knows that starts share scenes, not that runs differ."""
+    outcomes, scenes = list[bool](), list[str]()
+    for one in several:
+        for scene, (solved, played) in one["scenes"].items():
+            outcomes += [index < solved for index in range(played)]
+            scenes += [scene] * played
+    return Share.over(outcomes, scenes)
+
+
+def words(several: Sequence[dict[str, Any]]) -> str:
+    """Return that share in words, and of several runs the least and the greatest."""
+    share, rates = pooled(several), [100 * one["successes"] / one["trials"] for one in several]
+    told = f"{100 * share.rate:.1f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
+    return told + (f"; runs {min(rates):.1f} to {max(rates):.1f}" if len(several) > 1 else "")
