@@ -50,10 +50,11 @@ class Sentences:
         self._task, goal = spec.task, spec.task.goals[0]
         self._named = [spec.object(name) for name in goal_names(goal)]
         self._kind = "stack" if spec.family() == "stack" else goal.kind
+        self._own = 0.0 if any(_nameless(item) for item in self._named) else _OWN
 
     def __call__(self, rng: Rng) -> tuple[str, int, int]:
         """Return a sentence and the indices of the objects that it names first and second; -1 for no second one."""
-        if rng.random() >= _OWN:
+        if rng.random() >= self._own:
             for _ in range(_TRIES):
                 kind, named = self._about(rng)
                 nouns = [noun for item in named if (noun := self._noun(item, rng))]
@@ -94,6 +95,8 @@ class Sentences:
             return None
         words = [getattr(item, key) if key in needed else _maybe(item, key, rng) for key in _ATTRIBUTES]
         known, noun = vocabulary.categories().get(item.category), item.category
+        if _nameless(item):
+            return " ".join([*filter(None, words), strange(rng)])
         if known and known.synonyms and rng.random() < _SYNONYM:
             noun = _one(known.synonyms, rng)
         return " ".join([*filter(None, words), noun.replace("_", " ")])
@@ -115,6 +118,12 @@ class Sentences:
             except DesignError:
                 found.append(None)
         return found
+
+
+def _nameless(item: ObjectSpec) -> bool:
+    """Return whether nobody has a word for an object: a word that means nothing then means what looks like nothing known."""
+    known = vocabulary.categories().get(item.category)
+    return known is not None and known.nameless
 
 
 def strange(rng: Rng) -> str:

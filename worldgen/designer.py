@@ -193,7 +193,7 @@ def held_out(text: str) -> HeldOut:
     words = split_words(text)
 
     def unnamed(name: str, others: Iterable[str]) -> bool:
-        return not any(_contains(words, split_words(phrase)) for phrase in (name, *others))
+        return not _names(words, name, *others)
 
     kinds, surfaces, rooms = vocabulary.categories(), vocabulary.surfaces(), vocabulary.rooms()
     return HeldOut(
@@ -205,6 +205,10 @@ def held_out(text: str) -> HeldOut:
         ),
         tuple(name for name, item in rooms.items() if item.held_out and unnamed(name, phrases.synonyms("room", name))),
     )
+
+
+def _names(words: list[str], *phrases: str) -> bool:
+    return any(_contains(words, split_words(phrase)) for phrase in phrases)
 
 
 def _contains(words: list[str], phrase: list[str]) -> bool:
@@ -219,7 +223,12 @@ def make_brief(request: Request, gripper_opening: float, held: HeldOut | None = 
     """
     check_request(request)
     held = held or held_out(request.text)
-    categories = tuple(name for name in vocabulary.categories() if name not in held.categories)
+    words = split_words(request.text)
+    categories = tuple(
+        name
+        for name, item in vocabulary.categories().items()
+        if name not in held.categories and (not item.nameless or _names(words, *item.words(name)))
+    )
     surfaces = tuple(name for name in vocabulary.surfaces() if name not in held.surfaces)
     rooms = tuple(name for name in vocabulary.rooms() if name not in held.rooms)
     task_categories = categories

@@ -38,6 +38,8 @@ class Category(Strict):
     """Irregular plural; empty means the regular one."""
     held_out: bool = False
     """Kept out of the training split, unless a request names it."""
+    nameless: bool = False
+    """Nobody has a word for it: only in scenes of requests that call it by its key, and spoken of in pictures in words that mean nothing."""
 
     def words(self, name: str) -> tuple[str, ...]:
         """Return every phrase that names it, singular and plural."""

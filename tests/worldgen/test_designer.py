@@ -313,10 +313,12 @@ def test_the_prompt_holds_the_words_of_the_split(kinds: dict[str, Category]) -> 
     assert "$" not in train
     assert "- mug (graspable" in train
     for name, item in kinds.items():
-        assert (f"\n- {name} (" in train) == (not item.held_out)
+        assert (f"\n- {name} (" in train) == (not item.held_out and not item.nameless)
     unseen = make_brief(Request("a mug", split="unseen-categories"), OPENING).messages[0].text
     assert "must be one of these" in unseen
-    assert all(f"\n- {name} (" in unseen for name in kinds)
+    assert all((f"\n- {name} (" in unseen) == (not item.nameless) for name, item in kinds.items())
+    named = make_brief(Request("two oddities on a plate"), OPENING).messages[0].text
+    assert "\n- oddity (graspable" in named
     back = make_brief(Request("a mug", split="unseen-backgrounds"), OPENING).messages[0].text
     assert "Rooms: garden, laboratory\n" in back
 

@@ -101,7 +101,12 @@ def _corpus() -> Iterator[str]:
     """
     rng, known = random.Random(0), vocabulary.categories()
     nouns = sorted(
-        {word.replace("_", " ") for name, item in known.items() if not item.held_out for word in item.words(name)}
+        {
+            word.replace("_", " ")
+            for name, item in known.items()
+            if not (item.held_out or item.nameless)
+            for word in item.words(name)
+        }
     )
     said = attributes()
     yield from (f" {word}" for word in (*nouns, *said) for _ in range(4))
