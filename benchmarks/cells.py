@@ -51,18 +51,23 @@ def save(path: Path, cell: dict[str, Any]) -> None:
 
 
 def kept(report: Report) -> dict[str, Any]:
-    """Return what a cell keeps of an evaluation: successes and trials, of each scene and split too, and seconds to success."""
+    """Return what a cell keeps of an evaluation: successes and trials, of each split, family and scene too, what failed, and seconds to success."""
     scenes: dict[str, list[int]] = {}
     for one in report.episodes:
         if one.end != "invalid":
             solved, played = scenes.get(one.scene, (0, 0))
             scenes[one.scene] = [solved + (one.end == "success"), played + 1]
-    splits = {split: [share.successes, share.trials] for split, share in report.by_split.items()}
+    splits, families = (
+        {name: [share.successes, share.trials] for name, share in by.items()}
+        for by in (report.by_split, report.by_family)
+    )
     return {
         "successes": report.total.successes,
         "trials": report.total.trials,
         "seconds": report.seconds.mean,
         "splits": splits,
+        "families": families,
+        "failures": report.failures,
         "scenes": scenes,
     }
 

@@ -3,25 +3,28 @@
 In turn, each kept and gone on with after a kill: a library of all task families; a base that learns to see on its training split;
 demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, a control that gets
 the sentences of other episodes, and one whose last 2000 demonstrations mend what the policy of the first 1000 does; evaluation on scenes
-of the other splits, which nothing was trained on.
+of the other splits, which nothing was trained on. Every cell is a small JSON file under docs/results/learning; the table is made of those
+that are there.
 """
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 
+from benchmarks.cells import kept, logged, save, side_by_side, tell, words
 from benchmarks.certify import SENTENCES
 from trainer.config import Demos, Evaluate, Pretrain, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
+from trainer.folders import claim
 from trainer.metrics import Share
-from trainer.policies.store import load_policy
+from trainer.policies.store import load_policy, policy_digest, policy_folder
 from trainer.pretrain import figures, pretrain
-from trainer.report import Report
 from trainer.sft import sft
 from worldgen import pipeline
 
@@ -33,7 +36,9 @@ class Config:
     """What to measure."""
 
     out: Path = Path("learning")
-    """Folder of everything."""
+    """Folder of everything that is made on the way."""
+    results: Path = Path("docs/results/learning")
+    """Folder of the cells."""
     scenes: int = 700
     seed: int = 31
     base: str = ""
@@ -41,63 +46,120 @@ class Config:
     demonstrations: tuple[int, ...] = (30, 200, 1000, 3000)
     episodes: int = 500
     """Of each evaluation."""
-    controls: bool = True
-    """Also random weights, shuffled instructions, tokens, and demonstrations that mend."""
     mended: float = 0.5
     """Share of the steps of those that the policy to be mended drives."""
     warm: tuple[int, ...] = (1_500, 3_000, 4_000, 5_000)
     """Optimiser steps of what decides alone, for each number of demonstrations."""
-    steps: tuple[int, ...] = (300, 600, 1_200, 2_000)
-    """Optimiser steps of the whole."""
+    steps: tuple[int, ...] = (0, 0, 2_000, 6_000)
+    """Optimiser steps of the whole, which asks about pictures of the library's training scenes meanwhile: few demonstrations spoil what the base sees."""
+    strange: float = 0.15
+    """Share of names that are words nobody knows."""
     bare: tuple[int, ...] = (800, 1_600, 2_500, 3_500)
-    """Those from random weights, where nothing can be warmed up: as many as take the time of the other two together."""
+    """Steps from random weights, where nothing can be warmed up; without those pictures and words, for nothing reads them yet."""
     pretrain: Pretrain = field(default_factory=Pretrain)
     cells: tuple[str, ...] = ()
-    """Only these cells, such as flow-base-3000, token-base-1000, flow-base-3000-shuffled; two processes with a thread each, that share
-    the cells, are done before one with two. Empty for all."""
+    """Only these, such as flow-base-3000, token-base-1000, flow-base-3000-shuffled. Empty for all."""
     workers: int = 2
-    threads: int = 2
-    """Threads that learn."""
+    """Cells at once."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row."""
+
+    policy: str
+    start: str
+    """base or none."""
+    count: int
+    """Demonstrations."""
+    how: str = ""
+    """What is special."""
+
+    @property
+    def name(self) -> str:
+        """Name of its files."""
+        return f"{self.policy}-{self.start}-{self.count}{self.how and '-'}{self.how}"
 
 
 def main(config: Config) -> None:
-    """Make what is missing and print the table."""
-    library, base = config.out / "library", config.base or str(config.out / "base" / "policy")
+    """Make what is missing and print the tables; cells of other settings are refused."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    library, base = config.out / "library", config.base or str(config.out / "base")
     sentences = tuple(sentence for group in SENTENCES.values() for sentence in group)
     settings = pipeline.Settings(sentences, config.scenes, config.seed, splits=(0.7, 0.075, 0.075, 0.075, 0.075))
     pipeline.make(settings, library, workers=config.workers)
-    if not config.base and not Path(base).exists():
-        pretrain([library], replace(config.pretrain, out=config.out / "base"), _tell)
-    data = config.out / "data"
-    if not (data / "meta" / "info.json").exists():
-        demonstrate(library, Demos(out=data, episodes=max(config.demonstrations), workers=config.workers), _tell)
+    if not config.base and not (Path(base) / "policy").exists():
+        pretrain([library], replace(config.pretrain, out=config.out / "base"), tell)
+    if not (config.out / "data" / "meta" / "info.json").exists():
+        asked = Demos(out=config.out / "data", episodes=max(config.demonstrations), workers=config.workers)
+        demonstrate(library, asked, tell)
+    unsaid = ("out", "results", "cells", "workers", "base")
+    known = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    cells = [cell for cell in _cells(config) if not config.cells or cell.name in config.cells]
+    if not cells:
+        raise SystemExit(f"There is none of these cells. There are: {', '.join(cell.name for cell in _cells(config))}.")
+    with claim(config.results, known | {"base": policy_digest(base)}):
+        for some in (  # to mend a policy takes one
+            [cell for cell in cells if cell.how != "mended"],
+            [cell for cell in cells if cell.how == "mended"],
+        ):
+            waiting = [cell for cell in some if not _path(config, cell).exists()]
+            side_by_side(_made, [(config, base, cell) for cell in waiting], config.workers)
     if not config.cells:
         _sight(config, library, base)
-    print(f"| start | demonstrations | policy | never-trained scenes | 95 % | n | {' | '.join(SPLITS)} |")
-    print("|---|---|---|---|---|---|" + "---|" * len(SPLITS))
-    for start, count, kind, how in _cells(config):
-        name = f"{kind}-{start}-{count}{how and '-'}{how}"
-        if config.cells and name not in config.cells:
-            continue
-        place, based = config.demonstrations.index(count), start == "base"
-        chosen = Sft(
-            base=base if based else "none",
-            policy=kind,  # type: ignore[arg-type]
-            limit=count,
-            warm=config.warm[place],
-            steps=config.steps[place] if based else config.bare[place],
-            strange=0.0,  # as the published rows were made
-            shuffle_instructions=how == "shuffled",
-            threads=config.threads,
-        )
-        made = config.out / name
-        shown = _mended(config, library) if how == "mended" and not (made / "policy").exists() else data
-        report = _measured(config, library, shown, replace(chosen, out=made))
-        share = report.total
-        what = f"{start}, {how}" if how else start
-        each = " | ".join(f"{report.by_split[split].rate:.1%}" if split in report.by_split else "-" for split in SPLITS)
-        interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
-        print(f"| {what} | {count} | {kind} | {share.rate:.1%} | {interval} | {share.trials} | {each} |", flush=True)
+    print(f"| start | demonstrations | policy | never-trained scenes | n | {' | '.join(SPLITS)} | seconds |")
+    print("|---|---|---|---|---|" + "---|" * len(SPLITS) + "---|")
+    for cell in (cell for cell in _cells(config) if _path(config, cell).exists()):
+        found: dict[str, Any] = json.loads(_path(config, cell).read_text())
+        splits = " | ".join("{} of {}".format(*found["splits"].get(split, (0, 0))) for split in SPLITS)
+        what = f"{cell.start}, {cell.how}" if cell.how else cell.start
+        taken = f"{found['seconds']:.1f}" if found["seconds"] else "-"
+        print(f"| {what} | {cell.count} | {cell.policy} | {words([found])} | {found['trials']} | {splits} | {taken} |")
+
+
+def _cells(config: Config) -> list[Cell]:
+    """Return all rows."""
+    counts, most = config.demonstrations, max(config.demonstrations)
+    rows = [Cell("flow", start, count) for start in ("base", "none") for count in counts]
+    rows.append(Cell("flow", "base", most, "shuffled"))
+    if 1000 in counts:
+        rows.append(Cell("token", "base", 1000))
+        rows += [Cell("flow", "base", most, "mended")] * (most > 1000)
+    return rows
+
+
+def _path(config: Config, cell: Cell) -> Path:
+    return config.results / f"{cell.name}.json"
+
+
+def _made(config: Config, base: str, cell: Cell) -> str:
+    """Make a cell; return it in words."""
+    library, place = config.out / "library", config.demonstrations.index(cell.count)
+    with logged(config.out / f"{cell.name}.log") as note:
+        asked = Sft(out=config.out / cell.name, policy=cell.policy, limit=cell.count, threads=1)  # type: ignore[arg-type]
+        if cell.start == "none":
+            asked = replace(asked, base="none", steps=config.bare[place], strange=0.0)
+        else:
+            steps = config.steps[place]
+            asked = replace(asked, base=base, warm=config.warm[place], steps=steps, strange=config.strange)
+            if cell.how == "shuffled":
+                asked = replace(asked, shuffle_instructions=True)
+            elif steps:
+                asked = replace(asked, library=str(library), workers=1)
+        sft(_mended(config, library, note) if cell.how == "mended" else config.out / "data", asked, note)
+        report = evaluate(asked.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=1), note)
+    save(_path(config, cell), kept(report))
+    return f"{cell.name}: {report.total.successes} of {report.total.trials}"
+
+
+def _mended(config: Config, library: Path, note: Any) -> Path:
+    """Return data whose first 1000 demonstrations are those of the others, and whose others begin where the policy learned from these leads."""
+    asked = Demos(out=config.out / "mended", episodes=1000, workers=1)
+    demonstrate(library, asked, note)
+    pilot = str(config.out / "flow-base-1000")
+    most = max(config.demonstrations)
+    demonstrate(library, replace(asked, episodes=most, disturb=config.mended, pilot=pilot), note)
+    return asked.out
 
 
 def _sight(config: Config, library: Path, base: str) -> None:
@@ -106,10 +168,10 @@ def _sight(config: Config, library: Path, base: str) -> None:
         "| domain | split | median [mm] | within 15 mm | right of two alike | second object, median [mm] | n | of two alike |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    net = load_policy(Path(base))
+    net = load_policy(policy_folder(base))
     for domain in (config.pretrain.domain, "paper"):
         settings = replace(config.pretrain, out=config.out / "sight" / domain, domain=domain, workers=config.workers)
-        for split, found in figures(net, [library], settings, _tell).items():
+        for split, found in figures(net, [library], settings, tell).items():
             right = Share.of(round(found.right_of_rivals * found.rivals), found.rivals) if found.rivals else None
             print(
                 f"| {domain} | {split} | {found.median_mm:.1f} | {found.within_15_mm:.1%} | "
@@ -118,43 +180,6 @@ def _sight(config: Config, library: Path, base: str) -> None:
                 flush=True,
             )
     print()
-
-
-def _cells(config: Config) -> list[tuple[str, int, str, str]]:
-    """Return start, demonstrations, policy and what is special, of each row."""
-    rows, most = [("base", count, "flow", "") for count in config.demonstrations], max(config.demonstrations)
-    if config.controls:
-        rows += [("none", count, "flow", "") for count in config.demonstrations]
-        rows += [("base", most, "flow", "shuffled")]
-        if 1000 in config.demonstrations:
-            rows += [("base", 1000, "token", "")]
-            rows += [("base", most, "flow", "mended")] * (most > 1000)  # made last: it needs the policy of 1000
-    return rows
-
-
-def _mended(config: Config, library: Path) -> Path:
-    """Return data whose first 1000 demonstrations are those of the others, and whose others begin where the policy learned from these leads."""
-    asked = Demos(out=config.out / "mended", episodes=1000, workers=config.workers)
-    demonstrate(library, asked, _tell)
-    pilot = str(config.out / "flow-base-1000")
-    more = replace(asked, episodes=max(config.demonstrations), disturb=config.mended, pilot=pilot)
-    demonstrate(library, more, _tell)
-    return asked.out
-
-
-def _measured(config: Config, library: Path, data: Path, chosen: Sft) -> Report:
-    folder = chosen.out / "eval-unseen"
-    if (folder / "report.json").exists():
-        return Report.load(folder)
-    if not (chosen.out / "policy").exists():
-        sft(data, chosen, _tell)
-    return evaluate(
-        chosen.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=config.workers), _tell
-    )
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
