@@ -50,7 +50,7 @@ class Config:
     """Share of the steps of those that the policy to be mended drives."""
     warm: tuple[int, ...] = (1_500, 3_000, 4_000, 5_000)
     """Optimiser steps of what decides alone, for each number of demonstrations."""
-    steps: tuple[int, ...] = (0, 0, 2_000, 6_000)
+    steps: tuple[int, ...] = (0, 0, 6_000, 14_000)
     """Optimiser steps of the whole, which asks about pictures of the library's training scenes meanwhile: few demonstrations spoil what the base sees."""
     strange: float = 0.15
     """Share of names that are words nobody knows."""

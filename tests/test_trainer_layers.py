@@ -19,7 +19,7 @@ LAYERS: tuple[str, ...] = (
     "records config",
     "metrics lerobot checkpoint folders play pictures sentences sets advantages losses",
     "robomimic",
-    "dataset policies.text policies.camera",
+    "dataset policies.text policies.camera policies.eye",
     "policies.vision",
     "recorder policies.base sight",
     "policies.flow policies.token policies.critic policies.store report report_page fit plot",
