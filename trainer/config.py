@@ -63,7 +63,7 @@ Sampler = (
 class TrunkSettings:
     """Sizes of what sees and reads."""
 
-    channels: Count = 64
+    channels: Count = 128
     """Of the picture's features; a multiple of 8."""
     blocks: Count = 4
     """Convolutions at the grid's resolution."""
@@ -115,7 +115,7 @@ class Pretrain:
     report: Count = 1_500
     """Pictures of each of the other splits that the figures are measured on."""
     trunk: TrunkSettings = TrunkSettings()
-    """Sizes of what sees and reads."""
+    """Sizes of what sees and reads; a base has its own."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     unsaid = ("out", "workers", "threads", "report")
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
+    facts["trunk"] = asdict(net.sizes)
     with claim(config.out, facts):
         lessons = Lessons(drawn(scenes["train"], config, "pictures", config.pictures, tell), config)
         if not config.base:
@@ -235,7 +236,8 @@ def _new(config: Pretrain, face: Interface) -> Sighted:
     torch.manual_seed(config.seed)
     if not config.base:
         return cast(Sighted, new_policy("base", face, trunk=config.trunk))
-    base, asked = load_policy(policy_folder(config.base)), config.trunk
+    base = load_policy(policy_folder(config.base))
+    asked = base.sizes if config.trunk == TrunkSettings() else config.trunk
     other = face.differences(base.interface)
     if not _grows(base.sizes, asked):
         other += [f"trunk {base.sizes} does not grow to {asked}: only to a multiple of its channels, and more blocks"]
