@@ -29,6 +29,7 @@ from trainer.rl import rl
 from trainer.sft import sft
 from worldgen.store import file_digest, write_file
 
+BARE = "ppo, imitation without a base"
 REINFORCED: dict[str, dict[str, Any]] = {
     "ppo": {},
     "ppo, sparse reward": {"algorithm": Ppo(reward="sparse", discount=0.9975)},
@@ -38,7 +39,7 @@ REINFORCED: dict[str, dict[str, Any]] = {
     "ppo, sight taught meanwhile": {"trunk_lr": 1e-5},
     "ppo, uncertain scenes oftener": {"draw": "uncertain"},
     "grpo": {"algorithm": Grpo()},
-    "ppo, imitation without a base": {},
+    BARE: {},
 }
 """What each changes of the settings of the first."""
 OTHERS = ("more imitation", "dagger")
@@ -130,10 +131,10 @@ def _cell(config: Config, name: str) -> str:
 def _reinforced(config: Config, name: str, run: Path, tell: Tell) -> float:
     """Learn by reinforcement until the time is over; return the minutes that took."""
     start = config.worlds / "start-0"
-    if name.endswith("without a base"):
+    if name == BARE:
         start = config.out / "start-without-a-base"
         sft(config.worlds / "data", replace(config.bare, out=start, threads=1), tell)
-    preflight = config.rl.preflight and not name.endswith("without a base")  # it would refuse so weak a start
+    preflight = config.rl.preflight and name != BARE  # it would refuse so weak a start
     asked = replace(config.rl, **REINFORCED[name], out=run, init=start, preflight=preflight, workers=1, threads=1)
 
     def watch(line: str) -> None:

@@ -82,8 +82,19 @@ def pooled(several: Sequence[dict[str, Any]]) -> Share:
     return Share.over(outcomes, scenes)
 
 
+def rates(several: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the share of successes of each of several runs [%]."""
+    return [100 * one["successes"] / one["trials"] for one in several]
+
+
+def seconds(several: Sequence[dict[str, Any]]) -> str:
+    """Return the mean seconds to success of several runs in words."""
+    known = [one["seconds"] for one in several if one["seconds"]]
+    return f"{sum(known) / len(known):.1f}" if known else "-"
+
+
 def words(several: Sequence[dict[str, Any]]) -> str:
     """Return that share in words, and of several runs the least and the greatest."""
-    share, rates = pooled(several), [100 * one["successes"] / one["trials"] for one in several]
+    share, each = pooled(several), rates(several)
     told = f"{100 * share.rate:.1f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
-    return told + (f"; runs {min(rates):.1f} to {max(rates):.1f}" if len(several) > 1 else "")
+    return told + (f"; runs {min(each):.1f} to {max(each):.1f}" if len(several) > 1 else "")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks.cells import kept, logged, save, side_by_side, tell, words
+from benchmarks.cells import kept, logged, rates, save, seconds, side_by_side, tell, words
 from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
@@ -121,13 +121,8 @@ def _cell(config: Config, count: int, seed: int) -> str:
         ):
             found[name] = kept(evaluate(run, library, evaluation, note))
     save(cell, found)
-    trained, unseen = (found[name]["successes"] / found[name]["trials"] for name in ("trained", "unseen"))
-    return f"{cell.stem}: {trained:.1%} of trained and {unseen:.1%} of never-trained scenes"
-
-
-def _rates(cells: Sequence[dict[str, Any]], name: str) -> list[float]:
-    """Return the success of each cell [%]."""
-    return [100 * cell[name]["successes"] / cell[name]["trials"] for cell in cells]
+    trained, unseen = rates([found["trained"], found["unseen"]])
+    return f"{cell.stem}: {trained:.1f} % of trained and {unseen:.1f} % of never-trained scenes"
 
 
 def _table(cells: Sequence[dict[str, Any]]) -> None:
@@ -138,9 +133,8 @@ def _table(cells: Sequence[dict[str, Any]]) -> None:
     for count in sorted({cell["scenes"] for cell in cells}):
         group = [cell for cell in cells if cell["scenes"] == count]
         shares = " | ".join(words([cell[name] for cell in group]) for name in ("trained", "unseen", "unseen shuffled"))
-        seconds = [cell["unseen"]["seconds"] for cell in group if cell["unseen"]["seconds"]]
-        taken = f"{np.mean(seconds):.1f}" if seconds else "-"
-        print(f"| {count} | {len(group)} | {shares} | {taken} | {group[0]['unseen']['trials']} |")
+        unseen = [cell["unseen"] for cell in group]
+        print(f"| {count} | {len(group)} | {shares} | {seconds(unseen)} | {unseen[0]['trials']} |")
 
 
 def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
@@ -153,8 +147,10 @@ def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
     counts = sorted({cell["scenes"] for cell in cells})
     for name, label in (("trained", "trained scenes"), ("unseen", "never-trained scenes")):
         groups = [[cell for cell in cells if cell["scenes"] == count] for count in counts]
-        (line,) = axis.plot(counts, [np.mean(_rates(group, name)) for group in groups], marker="o", label=label)
-        axis.scatter([cell["scenes"] for cell in cells], _rates(cells, name), s=12, color=line.get_color(), alpha=0.5)
+        means = [np.mean(rates([cell[name] for cell in group])) for group in groups]
+        (line,) = axis.plot(counts, means, marker="o", label=label)
+        each = rates([cell[name] for cell in cells])
+        axis.scatter([cell["scenes"] for cell in cells], each, s=12, color=line.get_color(), alpha=0.5)
     axis.set_xscale("symlog", linthresh=1)
     axis.set_xticks(counts, [str(count) for count in counts])
     axis.set(xlabel="scenes of reinforcement learning", ylabel="success [%]", ylim=(0, 100))

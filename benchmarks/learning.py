@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.cells import kept, logged, save, side_by_side, tell, words
+from benchmarks.cells import Tell, kept, logged, save, seconds, side_by_side, tell, words
 from benchmarks.certify import SENTENCES
 from trainer.config import Demos, Evaluate, Pretrain, Sft
 from trainer.demos import demonstrate
@@ -113,8 +113,9 @@ def main(config: Config) -> None:
         found: dict[str, Any] = json.loads(_path(config, cell).read_text())
         splits = " | ".join("{} of {}".format(*found["splits"].get(split, (0, 0))) for split in SPLITS)
         what = f"{cell.start}, {cell.how}" if cell.how else cell.start
-        taken = f"{found['seconds']:.1f}" if found["seconds"] else "-"
-        print(f"| {what} | {cell.count} | {cell.policy} | {words([found])} | {found['trials']} | {splits} | {taken} |")
+        print(
+            f"| {what} | {cell.count} | {cell.policy} | {words([found])} | {found['trials']} | {splits} | {seconds([found])} |"
+        )
 
 
 def _cells(config: Config) -> list[Cell]:
@@ -152,7 +153,7 @@ def _made(config: Config, base: str, cell: Cell) -> str:
     return f"{cell.name}: {report.total.successes} of {report.total.trials}"
 
 
-def _mended(config: Config, library: Path, note: Any) -> Path:
+def _mended(config: Config, library: Path, note: Tell) -> Path:
     """Return data whose first 1000 demonstrations are those of the others, and whose others begin where the policy learned from these leads."""
     asked = Demos(out=config.out / "mended", episodes=1000, workers=1)
     demonstrate(library, asked, note)

@@ -92,6 +92,11 @@ class Heard:
         with torch.no_grad():
             return np.asarray(self(*self.policy.look(inputs), inputs.state).numpy(), np.float32)
 
+    def chunks(self, actions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return normalised actions (N, C * 7) as arms take them, (N, C, 7)."""
+        normal = torch.from_numpy(actions.reshape(len(actions), self.policy.chunk, 7))
+        return self.policy.statistics.physical(normal).numpy().astype(np.float32)
+
 
 class Played(VecEnv):
     """The worlds as Stable-Baselines3 takes them.
@@ -105,9 +110,8 @@ class Played(VecEnv):
 
     def __init__(self, worlds: ProcessWorlds, heard: Heard, scenes: Scenes, config: Rl) -> None:
         self.worlds, self.heard, self._config = worlds, heard, config
-        self.chunk = heard.policy.chunk
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (heard.size,), np.float32)
-        done = gymnasium.spaces.Box(-_BOUND, _BOUND, (self.chunk * 7,), np.float32)
+        done = gymnasium.spaces.Box(-_BOUND, _BOUND, (heard.policy.chunk * 7,), np.float32)
         super().__init__(worlds.slots, seen, done)
         self._starts = self._all(scenes)
         self.ended, self.solved = 0, 0
@@ -130,8 +134,7 @@ class Played(VecEnv):
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
         """Take (N, C * 7) normalised actions."""
-        chunks = torch.from_numpy(actions.reshape(self.num_envs, self.chunk, 7))
-        self._chunks = self.heard.policy.statistics.physical(chunks).numpy()
+        self._chunks = self.heard.chunks(actions)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Execute them."""
@@ -178,9 +181,7 @@ class Peer:
     def act(self, seen: Observations, rng: torch.Generator | None, sampler: Sampler | None = None) -> Decisions:
         """Return the mean of each decision."""
         actions, _ = self.model.predict(self.heard.of(seen), deterministic=True)
-        chunks = torch.from_numpy(actions.reshape(len(actions), self.chunk, 7))
-        made = self.heard.policy.statistics.physical(chunks).numpy().astype(np.float32)
-        return Decisions(made, {}, np.zeros(len(made), np.float32))
+        return Decisions(self.heard.chunks(actions), {}, np.zeros(len(actions), np.float32))
 
 
 class Watch(BaseCallback):
@@ -195,14 +196,13 @@ class Watch(BaseCallback):
     def __init__(self, config: Config, peer: Peer, played: Played) -> None:
         super().__init__()
         self.config, self.peer, self.played = config, peer, played
+        self._asked = Evaluate(episodes=config.episodes, workers=config.workers)
+        self._starts = starts_of(scenes_of(config.worlds / "library", "unseen"), self._asked)
         self.spent, self.looked, self.rollouts, self._last = 0.0, 0, 0, time.monotonic()
 
     def look(self) -> None:
         """Print a row."""
-        starts = starts_of(scenes_of(self.config.worlds / "library", "unseen"), asked := Evaluate(
-            episodes=self.config.episodes, workers=self.config.workers
-        ))  # fmt: skip
-        courses = list(rollout(self.peer, self.config.worlds / "library", starts, asked, Zero()))  # type: ignore[arg-type]
+        courses = list(rollout(self.peer, self.config.worlds / "library", self._starts, self._asked, Zero()))  # type: ignore[arg-type]
         played = [(course.end == "success", course.start.scene) for course in courses if course.end != "invalid"]
         share = Share.over(*zip(*played, strict=True))
         training = f"{self.played.solved / self.played.ended:.2f}" if self.played.ended else "-"

@@ -87,7 +87,7 @@ class Pretrain:
     """Folder of the run; run again to go on."""
     base: str = ""
     """What to start from: nothing, `shipped`, or the policy folder of an earlier run, such as runs/base/policy. Where --trunk.blocks is more, or
-    --trunk.channels a multiple of what that has, a larger eye grows from it."""
+    --trunk.channels a multiple of what that has, a larger eye grows from it; for an eye of other sizes than the default, say which."""
     pictures: Count = 100_000
     """Pictures to draw; they are kept in OUT/pictures."""
     steps: Count = 8_000
@@ -115,7 +115,7 @@ class Pretrain:
     report: Count = 1_500
     """Pictures of each of the other splits that the figures are measured on."""
     trunk: TrunkSettings = TrunkSettings()
-    """Sizes of what sees and reads; a base has its own."""
+    """Sizes of what sees and reads."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from worldgen import store
 from worldgen.library import Scene
 from worldgen.sim import domains
 from worldgen.sim import sight as drawing
-from worldgen.sim.sight import Scatter
 from worldgen.sim.stage import Settings, Stage, View
 
 from .errors import RunError
@@ -187,7 +186,7 @@ def _scene(folder: Path, job: Job, number: int) -> Pictures:
     )
     stage = Stage.open(folder, settings, trusted=True)
     try:
-        scatter, spec = Scatter(stage), stage.scene.record.spec
+        scatter, spec = drawing.Scatter(stage), stage.scene.record.spec
         rng = np.random.default_rng([job.seed, number])
         seen = [sight for _ in range(job.count // _EACH) for sight in scatter.pictures(int(rng.integers(2**31)), _EACH)]
     finally:

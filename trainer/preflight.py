@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldgen.library import SceneLibrary
 from worldgen.sim.worlds import Observations, Start
 from worldgen.store import write_file
 
@@ -58,9 +57,9 @@ def admitted(library: Path, config: Rl) -> tuple[Any, list[str]]:
     if isinstance(config.algorithm, Grpo) and config.episodes % config.algorithm.group:
         raise RunError(f"episodes {config.episodes} must be a multiple of group {config.algorithm.group}.")
     policy = load_acting(config.init)
-    chosen = list(SceneLibrary.open(library).scenes("train"))
+    chosen = scenes_of(library, "train")
     require_suits(chosen, library, "train", policy.interface)
-    names = sorted(scene.name for scene in drawn(chosen, config.scenes, config.seed))
+    names = [scene.name for scene in drawn(chosen, config.scenes, config.seed)]
     if config.every and not scenes_of(library, "unseen"):
         raise RunError(
             f"'{library}' has only scenes of split train, so nothing to look at on the way. Make some with `worldgen make --splits ...`, "

@@ -90,7 +90,6 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     unsaid = ("out", "workers", "threads", "report")
     facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
     net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
-    facts["trunk"] = asdict(net.sizes)
     with claim(config.out, facts):
         lessons = Lessons(drawn(scenes["train"], config, "pictures", config.pictures, tell), config)
         if not config.base:
@@ -237,19 +236,20 @@ def _new(config: Pretrain, face: Interface) -> Sighted:
     if not config.base:
         return cast(Sighted, new_policy("base", face, trunk=config.trunk))
     base = load_policy(policy_folder(config.base))
-    asked = base.sizes if config.trunk == TrunkSettings() else config.trunk
     other = face.differences(base.interface)
-    if not _grows(base.sizes, asked):
-        other += [f"trunk {base.sizes} does not grow to {asked}: only to a multiple of its channels, and more blocks"]
+    if not _grows(base.sizes, config.trunk):
+        other += [
+            f"trunk {base.sizes} does not grow to {config.trunk}: only to a multiple of its channels, and more blocks"
+        ]
     if base.kind != "base" or other:
         raise RunError(
             f"'{config.base}' is no base for this: {'; '.join(other) or base.kind}. Ask for what it has, or leave --base out."
         )
-    if base.sizes == asked:
+    if base.sizes == config.trunk:
         return base.train()
-    net = Sighted(face, asked, base.words)
+    net = Sighted(face, config.trunk, base.words)
     net.load_state_dict(
-        {name: value for name, value in base.state_dict().items() if ".eyes." not in name}, strict=False
+        net.state_dict() | {name: value for name, value in base.state_dict().items() if ".eyes." not in name}
     )
     for eye, small in zip(net.trunk.eyes, base.trunk.eyes, strict=True):
         cast(Eye, eye).take_from(cast(Eye, small))

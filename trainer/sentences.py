@@ -94,11 +94,12 @@ class Sentences:
         if needed is None:
             return None
         words = [getattr(item, key) if key in needed else _maybe(item, key, rng) for key in _ATTRIBUTES]
-        known, noun = vocabulary.categories().get(item.category), item.category
         if _nameless(item):
-            return " ".join([*filter(None, words), strange(rng)])
-        if known and known.synonyms and rng.random() < _SYNONYM:
-            noun = _one(known.synonyms, rng)
+            noun = strange(rng)
+        else:
+            known, noun = vocabulary.categories().get(item.category), item.category
+            if known and known.synonyms and rng.random() < _SYNONYM:
+                noun = _one(known.synonyms, rng)
         return " ".join([*filter(None, words), noun.replace("_", " ")])
 
     @cached_property
@@ -153,9 +154,7 @@ def unheard(sentence: str, share: float, rng: Rng) -> str:
 @cache
 def _naming() -> re.Pattern[str]:
     """Return what finds the names of things, the longest that fit ("traffic cone" and not "cone"), and what stands before them."""
-    known = vocabulary.categories().items()
-    names = {word.replace("_", " ") for name, item in known for word in item.words(name)}
-    longest = "|".join(map(re.escape, sorted(names, key=lambda word: (-len(word), word))))
+    longest = "|".join(map(re.escape, sorted(vocabulary.nouns(), key=lambda noun: (-len(noun), noun))))
     told = "|".join(map(re.escape, attributes()))
     there = r"(?:on|onto|in|into|inside|of|to|over) the "
     return re.compile(rf"\b(?P<there>{there})?(?P<before>(?:(?:{told}) )*)(?:{longest})\b", re.IGNORECASE)
@@ -164,10 +163,9 @@ def _naming() -> re.Pattern[str]:
 @cache
 def _parts() -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the nouns to make words of, none that is kept for reports, and all words that mean something."""
-    known = vocabulary.categories().items()
-    nouns = tuple(word for word, item in known if len(word) > 3 and word.isalpha() and not item.held_out)
-    words = {part for name, item in known for word in item.words(name) for part in word.split()}
-    return nouns, frozenset(words.union(*(word.split() for word in attributes())))
+    heard = (name for name, item in vocabulary.categories().items() if not (item.held_out or item.nameless))
+    nouns = tuple(name for name in heard if len(name) > 3 and name.isalpha())
+    return nouns, frozenset(word for phrase in (*vocabulary.nouns(), *attributes()) for word in phrase.split())
 
 
 def _maybe(item: ObjectSpec, key: str, rng: Rng) -> str:

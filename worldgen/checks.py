@@ -18,7 +18,7 @@ from .camera import Camera
 from .certificate import certify
 from .errors import Problem, SceneError
 from .goals import ROBOT, GoalCheck
-from .kinematics import GRASP_HEIGHTS
+from .kinematics import GRASP_HEIGHTS, free_pose
 from .library import Check, Scene
 from .spec import ClosedGoal, Goal, InGoal, LiftedGoal, NearGoal, OnGoal, OpenGoal, goal_names
 
@@ -303,9 +303,7 @@ def _share(subject: Subject, item: Goal, mover: str) -> NDArray[np.float64]:
 
 
 def _move(subject: Subject, name: str, position: NDArray[np.float64]) -> None:
-    address = subject.model.jnt_qposadr[subject.model.body_jntadr[subject.free[name]]]
-    subject.data.qpos[address : address + 3] = position
-    subject.data.qpos[address + 3 : address + 7] = (1, 0, 0, 0)
+    free_pose(subject.model, subject.data, subject.free[name])[:] = (*position, 1, 0, 0, 0)
     subject.data.qvel[:] = 0
     mujoco.mj_forward(subject.model, subject.data)
 

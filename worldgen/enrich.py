@@ -90,9 +90,7 @@ def _camera(wire: WireScene, chance: random.Random) -> dict[str, Any]:
 
 def canonical(wire: WireScene) -> WireScene:
     """Return the draft with synonyms replaced by the vocabulary's names, and roles that follow from the goals."""
-    names = {
-        tuple(split_words(word)): name for name, item in vocabulary.categories().items() for word in item.words(name)
-    }
+    names = {tuple(split_words(noun)): name for noun, name in vocabulary.nouns().items()}
     objects = [
         item.model_copy(
             update={

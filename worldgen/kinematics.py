@@ -1,4 +1,4 @@
-"""Inverse kinematics of an arm that points straight down: joint positions for a tool point and a yaw.
+"""Inverse kinematics of an arm that points straight down: joint positions for a tool point and a yaw. And rotations and poses in MuJoCo's terms.
 
 Knows recipes and compiled models; nothing of objects, actions or time.
 """
@@ -167,3 +167,9 @@ def _self_collides(model: mujoco.MjModel, state: mujoco.MjData, tool: int) -> bo
     mujoco.mj_collision(model, state)
     roots = model.body_rootid[model.geom_bodyid[state.contact.geom[: state.ncon]]]
     return bool(np.any(np.all(roots == model.body_rootid[model.site_bodyid[tool]], axis=-1)))
+
+
+def free_pose(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> Array:
+    """Return where a body is that moves freely: a view (7,) of `qpos` that can be written, position [m] and quaternion."""
+    at = model.jnt_qposadr[model.body_jntadr[body]]
+    return data.qpos[at : at + 7]

@@ -119,6 +119,12 @@ def categories() -> dict[str, Category]:
 
 
 @cache
+def nouns() -> dict[str, str]:
+    """Return every phrase that names a category, in plain words, singular and plural, and which category."""
+    return {phrase.replace("_", " "): name for name, item in categories().items() for phrase in item.words(name)}
+
+
+@cache
 def materials() -> dict[str, Material]:
     """Return all materials by name."""
     return TypeAdapter(dict[str, Material]).validate_python(data.read_json("assets", "vocabulary", "materials.json"))

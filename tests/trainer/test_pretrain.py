@@ -28,9 +28,9 @@ from .handmade import pictures_of, scene_of
 SMALL = TrunkSettings(channels=16, blocks=1, width=32, slots=10, layers=1, heads=2)
 
 
-def net() -> Sighted:
+def net(sizes: TrunkSettings = SMALL) -> Sighted:
     torch.manual_seed(0)
-    return Sighted(Interface(size=32), SMALL)
+    return Sighted(Interface(size=32), sizes)
 
 
 def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,9 @@ def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeyp
     facts = checkpoint.read_config(tmp_path / "base/policy")["facts"]
     assert facts["unseen-objects"]["pictures"] == found["unseen-objects"].pictures
     drawn.clear()
-    again = Pretrain(tmp_path / "more", base=str(tmp_path / "base"), pictures=24, steps=1, batch=4, size=64, threads=1)
+    again = Pretrain(
+        tmp_path / "more", base=str(tmp_path / "base"), pictures=24, steps=1, batch=4, size=64, trunk=SMALL
+    )
     with pytest.raises(RunError, match="is no base for this"):
         pretrain.pretrain([library.root], again, lambda _: None)
     assert not drawn, "what it starts from is looked at before pictures are drawn"
@@ -158,6 +160,9 @@ def test_a_larger_eye_goes_on_from_what_a_smaller_one_knows(tmp_path: Path, monk
         first, second = (one.remember(inputs) for one in (base, large))
         for one, other in ((getattr(seen, name) for seen in (first, second)) for name in ("maps", "points", "tokens")):
             assert torch.allclose(one, other, atol=1e-3 * float(one.std()))
+    narrow = replace(TrunkSettings(), channels=64)
+    save_policy(net(narrow), tmp_path / "narrow/policy", {})
+    assert pretrain._new(Pretrain(base=str(tmp_path / "narrow")), base.interface).sizes == TrunkSettings()
     for trunk in (replace(SMALL, channels=SMALL.channels + 8), replace(SMALL, width=2 * SMALL.width)):
         with pytest.raises(
             RunError, match=r"is no base for this: trunk .* does not grow to .*a multiple of its channels"

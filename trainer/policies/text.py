@@ -101,12 +101,7 @@ def _corpus() -> Iterator[str]:
     """
     rng, known = random.Random(0), vocabulary.categories()
     nouns = sorted(
-        {
-            word.replace("_", " ")
-            for name, item in known.items()
-            if not (item.held_out or item.nameless)
-            for word in item.words(name)
-        }
+        noun for noun, name in vocabulary.nouns().items() if not (known[name].held_out or known[name].nameless)
     )
     said = attributes()
     yield from (f" {word}" for word in (*nouns, *said) for _ in range(4))

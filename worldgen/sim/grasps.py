@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from ..kinematics import PoseSolver, down, rotation_about
+from ..kinematics import PoseSolver, down, free_pose, rotation_about
 from ..robots import Array
 from ..shapes import TOUCHED
 from .control import Target
@@ -241,9 +241,9 @@ class Hand:
 
     def carry(self, data: mujoco.MjData, position: Array, rotation: Array, carried: Carried) -> None:
         """Put what is in the hand where it is when the tool is at a pose [m], (3, 3)."""
-        at = self.stage.model.jnt_qposadr[self.stage.model.body_jntadr[carried.body]]
-        data.qpos[at : at + 3] = position + rotation @ carried.offset
-        mujoco.mju_mat2Quat(data.qpos[at + 3 : at + 7], (rotation @ carried.turn).ravel())
+        pose = free_pose(self.stage.model, data, carried.body)
+        pose[:3] = position + rotation @ carried.offset
+        mujoco.mju_mat2Quat(pose[3:], (rotation @ carried.turn).ravel())
 
     def search(self, data: mujoco.MjData, points: Array, start: Target, skip: int = 0) -> Grasp | None:
         """Return a grasp of the object whose surface points are given, or None.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from ..kinematics import PoseSolver, down, rotation_about
+from ..kinematics import PoseSolver, down, free_pose, rotation_about
 from ..robots import Array
 from .grasps import Carried, Grasp, Hand, yaw_of
 from .motions import Motions
@@ -102,7 +102,7 @@ class Scatter:
     def _pose(self, rng: np.random.Generator) -> None:
         """Put the arm anywhere, often over or beside an object, often with that in its hand, in or on another object, or both."""
         data, stage = self.world.data, self.stage
-        mujoco.mj_kinematics(stage.model, data)
+        self._look()
         name, kind = str(rng.choice(sorted(stage.ids))), rng.uniform()
         onto = name in stage.free and rng.uniform() < _ONTO
         if onto:
@@ -178,31 +178,21 @@ class Scatter:
 
     def _stray(self, name: str, rng: np.random.Generator) -> None:
         """Let an object lie anywhere on the table where there is room, often on a side of it."""
-        data, stage = self.world.data, self.stage
-        address = stage.model.jnt_qposadr[stage.model.body_jntadr[stage.free[name]]]
-        pose = data.qpos[address : address + 7]
+        stage, pose = self.stage, free_pose(self.stage.model, self.world.data, self.stage.free[name])
         before = pose.copy()
         self._look()
         wide, deep, high = np.ptp(self._motions.cloud(name), axis=0)
         if rng.uniform() < _FALLEN and high > _TALL * max(wide, deep):
-            tipped, turned, side = np.empty(4), np.empty(4), np.zeros(3)
-            side[rng.integers(2)] = rng.choice([-1.0, 1.0])
-            mujoco.mju_axisAngle2Quat(
-                tipped, side, np.pi / 2
-            )  # about an axis of its own: it lies on a side, not on an edge
-            mujoco.mju_axisAngle2Quat(turned, np.array([0.0, 0.0, 1.0]), rng.uniform(0, 2 * np.pi))
-            mujoco.mju_mulQuat(tipped, before[3:], tipped.copy())
-            mujoco.mju_mulQuat(pose[3:], turned, tipped)
-        self._look()
+            _tip(pose[3:], rng)
+            self._look()
         cloud = self._motions.cloud(name)
         middle = (cloud.min(axis=0) + cloud.max(axis=0))[:2] / 2
-        wide = np.linalg.norm(cloud[:, :2] - middle, axis=1).max()
-        others = [found for other in stage.ids if other != name and len(found := self._motions.cloud(other))]
-        area = stage.recipe.workspace
+        radius = np.linalg.norm(cloud[:, :2] - middle, axis=1).max()
+        area, others = stage.recipe.workspace, self._others(name)
         low, high = np.array([[area.x_min, area.y_min], [area.x_max, area.y_max]])
         for place in rng.uniform(low - _BEYOND, high + _BEYOND, (_TRIES, 2)):
             gaps = [np.linalg.norm(other[:, :2] - place, axis=1).min() for other in others]
-            if np.linalg.norm(place) > _FOOT + wide and min(gaps, default=np.inf) > wide:
+            if np.linalg.norm(place) > _FOOT + radius and min(gaps, default=np.inf) > radius:
                 pose[:3] += [*(place - middle), -float(cloud[:, 2].min())]
                 return
         pose[:] = before
@@ -212,12 +202,15 @@ class Scatter:
         mujoco.mj_kinematics(self.stage.model, self.world.data)
         self._motions.look(self.world.data, self.world.target)
 
+    def _others(self, name: str) -> list[Array]:
+        """Return points on the surface of every object but one, each (N, 3) [m]."""
+        clouds = [self._motions.cloud(other) for other in sorted(self.stage.ids) if other != name]
+        return [cloud for cloud in clouds if len(cloud)]
+
     def _put_onto(self, name: str, rng: np.random.Generator) -> None:
         """Put an object into or onto another one."""
         data, stage = self.world.data, self.stage
-        self._look()
-        cloud = self._motions.cloud(name)
-        others = [found for other in sorted(stage.ids) if other != name and len(found := self._motions.cloud(other))]
+        cloud, others = self._motions.cloud(name), self._others(name)
         if not others:
             return
         below = others[int(rng.integers(len(others)))]
@@ -225,8 +218,8 @@ class Scatter:
         place = (low + high) / 2 + np.clip(rng.normal(0, 0.3, 2), -1, 1) * (high - low) / 2
         under = below[np.linalg.norm(below[:, :2] - place, axis=1) < _UNDER]
         height = float(under[:, 2].max()) if len(under) else 0.0
-        at = stage.model.jnt_qposadr[stage.model.body_jntadr[stage.free[name]]]
-        data.qpos[at : at + 3] += [*(place - data.xpos[stage.ids[name]][:2]), height - float(cloud[:, 2].min())]
+        pose = free_pose(stage.model, data, stage.free[name])
+        pose[:3] += [*(place - data.xpos[stage.ids[name]][:2]), height - float(cloud[:, 2].min())]
         mujoco.mj_kinematics(stage.model, data)
 
     def _label(self, observation: Observation) -> Sight:
@@ -235,6 +228,16 @@ class Scatter:
         return Sight(
             observation, {name: stage.truth.middle(data, name) for name in stage.ids}, pose(stage.model, data, camera)
         )
+
+
+def _tip(quaternion: Array, rng: np.random.Generator) -> None:
+    """Lay what stands onto one of its sides, turned any way; about an axis of its own, for else it would be on an edge."""
+    tipped, turned, side = np.empty(4), np.empty(4), np.zeros(3)
+    side[rng.integers(2)] = rng.choice([-1.0, 1.0])
+    mujoco.mju_axisAngle2Quat(tipped, side, np.pi / 2)
+    mujoco.mju_axisAngle2Quat(turned, np.array([0.0, 0.0, 1.0]), rng.uniform(0, 2 * np.pi))
+    mujoco.mju_mulQuat(tipped, quaternion.copy(), tipped.copy())
+    mujoco.mju_mulQuat(quaternion, turned, tipped)
 
 
 _banks: dict[str, tuple[Array, Array, Array]] = {}

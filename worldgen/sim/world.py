@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..camera import Image
 from ..errors import ActionError, SceneError
+from ..kinematics import free_pose
 from ..layout import Around, Pose, place
 from ..library import Scene
 from ..robots import Array
@@ -369,17 +370,17 @@ class World:
         body = stage.goals[0].target
         if body not in stage.free.values():
             return
-        at, rng = self.model.jnt_qposadr[self.model.body_jntadr[body]], np.random.default_rng([episode.seed, 13])
-        before, supports = data.qpos[at : at + 3].copy(), stage.truth.touched(data, body)
+        pose, rng = free_pose(self.model, data, body), np.random.default_rng([episode.seed, 13])
+        before, supports = pose[:3].copy(), stage.truth.touched(data, body)
         (x_min, x_max, y_min, y_max), (near, far) = stage.workspace.reach, stage.workspace.annulus
         for angle in rng.uniform(0, 2 * np.pi, _TRIES):
-            data.qpos[at : at + 2] = before[:2] + episode.draw.nudge * np.array([np.cos(angle), np.sin(angle)])
-            x, y = data.qpos[at : at + 2]
+            pose[:2] = before[:2] + episode.draw.nudge * np.array([np.cos(angle), np.sin(angle)])
+            x, y = pose[:2]
             inside = x_min < x < x_max and y_min < y < y_max and near < np.hypot(x, y) < far
             if inside and stage.truth.touched(data, body) == supports and not stage.truth.done(data):
                 break
         else:
-            data.qpos[at : at + 3] = before  # no room
+            pose[:3] = before  # no room
         mujoco.mj_forward(self.model, data)
 
     def _verdict(self, episode: _Episode) -> End:
@@ -446,10 +447,9 @@ class World:
         self.activate()  # before the data is reset: a body that cannot move is put into its place only then
         mujoco.mj_resetDataKeyframe(model, data, stage.home.id)
         for name, body in stage.free.items():
-            at = model.jnt_qposadr[model.body_jntadr[body]]
-            quaternion = data.qpos[at + 3 : at + 7].copy()
-            data.qpos[at : at + 2] = poses[name].pos[:2]
-            mujoco.mju_mulQuat(data.qpos[at + 3 : at + 7], turns[name], quaternion)
+            pose = free_pose(model, data, body)
+            pose[:2] = poses[name].pos[:2]
+            mujoco.mju_mulQuat(pose[3:], turns[name], pose[3:].copy())
         for joint, far in stage.openings:
             name = model.body(model.body_rootid[model.jnt_bodyid[joint]]).name
             if poses[name].opening:
