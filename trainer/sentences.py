@@ -16,14 +16,19 @@ from worldgen import vocabulary
 from worldgen.errors import DesignError
 from worldgen.phrases import attribute, attributes, loosely, say, telling, templates
 from worldgen.spec import ObjectSpec, SceneSpec, goal_names
+from worldgen.vocabulary import Affordance
 
 ALONE = ("lifted", "open", "closed")
 """Kinds of sentences that name one object only."""
 KINDS = ("on", "in", "stack", "near", "pushed", *ALONE)
 _OWN, _TASK, _LOOSE = 0.15, 0.2, 0.6
 """Shares of sentences that are a scene's own, of others that are about what it asks for, and of forms that are said loosely."""
-_SYNONYM, _STRANGE = 0.2, 0.12
-"""Shares of nouns that are another word for the thing, and a word that nobody knows."""
+_SYNONYM = 0.2
+"""Share of nouns that are another word for the thing."""
+_STRANGE, _STRANGE_USED = 0.12, 0.3
+"""Shares that are a word nobody knows: where its colour tells what is meant, and where its use does."""
+_USES: dict[str, set[Affordance]] = {"in": {"hollow"}, "on": {"hollow", "surface"}}
+"""Kind of sentence → what things are put into or onto."""
 _MORE = 0.35
 """How often each attribute that is not needed is said."""
 _TRIES = 20
@@ -57,7 +62,8 @@ class Sentences:
         if rng.random() >= self._own:
             for _ in range(_TRIES):
                 kind, named = self._about(rng)
-                nouns = [noun for item in named if (noun := self._noun(item, rng))]
+                uses = ("", kind)
+                nouns = [noun for item, use in zip(named, uses, strict=False) if (noun := self._noun(item, rng, use))]
                 if len(nouns) == len(named):  # else nothing tells one of them from another thing
                     form = _one(templates(kind, self.held_out), rng)
                     if self.loose and rng.random() < _LOOSE:
@@ -85,22 +91,32 @@ class Sentences:
         category = self.objects[index].category
         return [other for other, item in enumerate(self.objects) if item.category == category and other != index]
 
-    def _noun(self, item: ObjectSpec, rng: Rng) -> str | None:
-        """Return a noun phrase without article that fits an object and none of the others; None where there is none."""
-        if self.loose and rng.random() < _STRANGE and self._index[item.name] in self._told_by_colour:
-            words = [attribute(item, "colour"), *(_maybe(item, key, rng) for key in _ATTRIBUTES if key != "colour")]
-            return " ".join([*filter(None, words), strange(rng)])
-        needed = self._needed[self._index[item.name]]
+    def _noun(self, item: ObjectSpec, rng: Rng, use: str = "") -> str | None:
+        """Return a noun phrase without article that fits an object and none of the others; None where there is none.
+
+        `use`: kind of the sentence, where that puts something there.
+        """
+        index = self._index[item.name]
+        needed: tuple[str, ...] | None = ()
+        if self.loose and index == self._told_by_use.get(use) and rng.random() < _STRANGE_USED:
+            noun = strange(rng)
+        elif self.loose and index in self._told_by_colour and rng.random() < _STRANGE:
+            needed, noun = ("colour",), strange(rng)
+        else:
+            needed, noun = self._needed[index], _called(item, rng)
         if needed is None:
             return None
         words = [getattr(item, key) if key in needed else _maybe(item, key, rng) for key in _ATTRIBUTES]
-        if _nameless(item):
-            noun = strange(rng)
-        else:
-            known, noun = vocabulary.categories().get(item.category), item.category
-            if known and known.synonyms and rng.random() < _SYNONYM:
-                noun = _one(known.synonyms, rng)
-        return " ".join([*filter(None, words), noun.replace("_", " ")])
+        return " ".join([*filter(None, words), noun])
+
+    @cached_property
+    def _told_by_use(self) -> dict[str, int]:
+        """Kind of sentence → the only object that this can put things into or onto: that can be named by a word that nobody knows."""
+        fit = {
+            kind: [self._index[item.name] for item in self.objects if _affords(item) & uses]
+            for kind, uses in _USES.items()
+        }
+        return {kind: some[0] for kind, some in fit.items() if len(some) == 1}
 
     @cached_property
     def _told_by_colour(self) -> set[int]:
@@ -121,10 +137,25 @@ class Sentences:
         return found
 
 
+def _called(item: ObjectSpec, rng: Rng) -> str:
+    """Return a noun for an object: its category or another word for that; for what nobody has a word for, one that means nothing."""
+    if _nameless(item):
+        return strange(rng)
+    known, noun = vocabulary.categories().get(item.category), item.category
+    if known and known.synonyms and rng.random() < _SYNONYM:
+        noun = _one(known.synonyms, rng)
+    return noun.replace("_", " ")
+
+
 def _nameless(item: ObjectSpec) -> bool:
     """Return whether nobody has a word for an object: a word that means nothing then means what looks like nothing known."""
     known = vocabulary.categories().get(item.category)
     return known is not None and known.nameless
+
+
+def _affords(item: ObjectSpec) -> set[Affordance]:
+    known = vocabulary.categories().get(item.category)
+    return set(known.affordances) if known else set()
 
 
 def strange(rng: Rng) -> str:

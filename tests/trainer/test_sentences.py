@@ -38,7 +38,7 @@ def spec() -> SceneSpec:
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sentences of a scene's own, and nouns that are names."""
     monkeypatch.setattr(sentences, "_OWN", 0.0)
-    monkeypatch.setattr(Sentences, "_noun", lambda _, item, rng: f"<{item.name}>")
+    monkeypatch.setattr(Sentences, "_noun", lambda _, item, rng, use: f"<{item.name}>")
 
 
 @pytest.mark.parametrize("held_out", [False, True])
@@ -116,6 +116,28 @@ def test_a_strange_noun_comes_with_the_colour_and_is_in_no_vocabulary(monkeypatc
         words = str(made._noun(made.objects[0], rng)).split()
         assert words[0] == "red"
         assert words[-1] not in known
+
+
+def test_what_is_done_with_a_thing_can_tell_what_a_strange_noun_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is one thing only to put others onto; not of what is moved, nor of what things are near to."""
+    monkeypatch.setattr(sentences, "_STRANGE", 0.0)
+    monkeypatch.setattr(sentences, "_STRANGE_USED", 1.0)
+    monkeypatch.setattr(sentences, "_MORE", 0.0)
+    made, rng = Sentences(spec(), loose=True), np.random.default_rng(0)
+    mug, _, plate, _ = made.objects
+    assert {kind: made._noun(plate, rng, kind) == "plate" for kind in ("", "on", "in", "near")} == {
+        "": True, "on": False, "in": True, "near": True,
+    }  # fmt: skip
+    assert made._noun(mug, rng, "on") in ("red mug", "red coffee mug")
+    whole = spec()
+    bowl = whole.objects[1].model_copy(update={"category": "bowl"})
+    two = Sentences(whole.model_copy(update={"objects": (whole.objects[0], bowl, *whole.objects[2:])}), loose=True)
+    assert {two._noun(two.objects[2], rng, "on") for _ in range(30)} <= {"plate", "dish"}, "a bowl would do too"
+    assert two._noun(two.objects[1], rng, "in") != "bowl"
+    known = {word for name in NAMES for word in name.split()}
+    said = [sentence for sentence, target, other in (made(rng) for _ in range(500)) if (target, other) == (0, 2)]
+    assert any(not set(sentence.split()[-1:]) & known for sentence in said)
+    assert all("red" in sentence for sentence in said)
 
 
 def test_no_strange_word_means_something() -> None:
