@@ -2,8 +2,8 @@
 
 In turn, each kept and gone on with after a kill: a library of all task families; a base that learns to see on its training split;
 demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, a control that gets
-the sentences of other episodes, and one whose last 2000 demonstrations mend what the policy of the first 1000 does; evaluation on scenes
-of the other splits, which nothing was trained on. Every cell is a small JSON file under docs/results/learning; the table is made of those
+the sentences of other episodes beside a row that lacks the same lessons, and one whose last 2000 demonstrations mend what the policy of the first
+1000 does; evaluation on scenes of the other splits, which nothing was trained on, from starts that nothing was chosen by. Every cell is a small JSON file under docs/results/learning; the table is made of those
 that are there.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -22,7 +22,6 @@ from trainer.config import Demos, Evaluate, Pretrain, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
 from trainer.folders import claim
-from trainer.metrics import Share
 from trainer.policies.store import load_policy, policy_digest, policy_folder
 from trainer.pretrain import figures, pretrain
 from trainer.sft import sft
@@ -46,6 +45,8 @@ class Config:
     demonstrations: tuple[int, ...] = (30, 200, 1000, 3000)
     episodes: int = 500
     """Of each evaluation."""
+    purpose: Literal["report", "selection"] = "report"
+    """From which starts: to choose settings by, take those for selection and another folder of cells."""
     mended: float = 0.5
     """Share of the steps of those that the policy to be mended drives."""
     warm: tuple[int, ...] = (1_500, 3_000, 4_000, 5_000)
@@ -54,8 +55,8 @@ class Config:
     """Optimiser steps of the whole, which asks about pictures of the library's training scenes meanwhile: few demonstrations spoil what the base sees."""
     strange: float = 0.15
     """Share of names that are words nobody knows."""
-    bare: tuple[int, ...] = (800, 1_600, 2_500, 3_500)
-    """Steps from random weights, where nothing can be warmed up; without those pictures and words, for nothing reads them yet."""
+    bare: tuple[int, ...] = (800, 1_600, 6_000, 14_000)
+    """Steps from random weights, where nothing can be warmed up: no fewer of the whole; without those pictures and words, which are pre-training."""
     pretrain: Pretrain = field(default_factory=Pretrain)
     cells: tuple[str, ...] = ()
     """Only these, such as flow-base-3000, token-base-1000, flow-base-3000-shuffled. Empty for all."""
@@ -78,7 +79,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of its files."""
-        return f"{self.policy}-{self.start}-{self.count}{self.how and '-'}{self.how}"
+        return "-".join(filter(None, (self.policy, self.start, f"{self.count}", *self.how.split())))
 
 
 def main(config: Config) -> None:
@@ -122,7 +123,7 @@ def _cells(config: Config) -> list[Cell]:
     """Return all rows."""
     counts, most = config.demonstrations, max(config.demonstrations)
     rows = [Cell("flow", start, count) for start in ("base", "none") for count in counts]
-    rows.append(Cell("flow", "base", most, "shuffled"))
+    rows += [Cell("flow", "base", most, how) for how in ("without lessons", "shuffled")]
     if 1000 in counts:
         rows.append(Cell("token", "base", 1000))
         rows += [Cell("flow", "base", most, "mended")] * (most > 1000)
@@ -143,12 +144,14 @@ def _made(config: Config, base: str, cell: Cell) -> str:
         else:
             steps = config.steps[place]
             asked = replace(asked, base=base, warm=config.warm[place], steps=steps, strange=config.strange)
-            if cell.how == "shuffled":
+            if cell.how == "shuffled":  # and without lessons: they say what things are called
                 asked = replace(asked, shuffle_instructions=True)
-            elif steps:
+            elif steps and cell.how != "without lessons":
                 asked = replace(asked, library=str(library), workers=1)
         sft(_mended(config, library, note) if cell.how == "mended" else config.out / "data", asked, note)
-        report = evaluate(asked.out, library, Evaluate(split="unseen", episodes=config.episodes, workers=1), note)
+        report = evaluate(
+            asked.out, library, Evaluate(episodes=config.episodes, purpose=config.purpose, workers=1), note
+        )
     save(_path(config, cell), kept(report))
     return f"{cell.name}: {report.total.successes} of {report.total.trials}"
 
@@ -165,21 +168,16 @@ def _mended(config: Config, library: Path, note: Tell) -> Path:
 
 def _sight(config: Config, library: Path, base: str) -> None:
     """Print how well the base sees, in the domain that it learned in and in the one that policies are evaluated in."""
-    print(
-        "| domain | split | median [mm] | within 15 mm | right of two alike | second object, median [mm] | n | of two alike |"
-    )
+    print("| domain | split | median | within 15 mm | right of two alike | second object, median | n | scenes |")
     print("|---|---|---|---|---|---|---|---|")
     net = load_policy(policy_folder(base))
     for domain in (config.pretrain.domain, "paper"):
         settings = replace(config.pretrain, out=config.out / "sight" / domain, domain=domain, workers=config.workers)
         for split, found in figures(net, [library], settings, tell).items():
-            right = Share.of(round(found.right_of_rivals * found.rivals), found.rivals) if found.rivals else None
-            print(
-                f"| {domain} | {split} | {found.median_mm:.1f} | {found.within_15_mm:.1%} | "
-                + (f"{right.rate:.1%} ({100 * right.low:.1f} to {100 * right.high:.1f})" if right else "-")
-                + f" | {found.other_median_mm:.1f} | {found.pictures} | {found.rivals} |",
-                flush=True,
-            )
+            near, right = found.within_15_mm, found.right_of_rivals
+            shares = " | ".join("{} ({})".format(*share.words()[:2]) for share in (near, right))
+            told = f"{found.off_mm.words('mm')} | {shares} | {found.other_off_mm.words('mm')}"
+            print(f"| {domain} | {split} | {told} | {near.trials} | {near.groups} |", flush=True)
     print()
 
 

@@ -23,6 +23,7 @@ from trainer.config import Evaluate, Sampler, TrunkSettings, Zero
 from trainer.dataset import Dataset, read
 from trainer.evaluate import rollout, starts_of
 from trainer.fit import Plan, fit
+from trainer.folders import claim
 from trainer.metrics import Share
 from trainer.policies.base import Batch, Inputs
 from trainer.policies.flow import FlowPolicy
@@ -134,8 +135,9 @@ def trained(data: Dataset, config: Config, count: int) -> Informed:
         known = policy.told(told[windows.frames[rows]])
         return policy.imitation_loss(batch, rng, policy.memory(known, known, known)), {}
 
-    plan = Plan(config.steps, (1e-3,), 0.01, 0.999)
-    policy.load_state_dict(fit(policy, [policy.decides()], loss, plan, config.out / f"{count}-{config.steps}", _tell))
+    plan, out = Plan(config.steps, (1e-3,), 0.01, 0.999), config.out / f"{count}-{config.steps}"
+    with claim(out, {"data": data.digest()}):
+        policy.load_state_dict(fit(policy, [policy.decides()], loss, plan, out, _tell))
     return policy.eval()
 
 

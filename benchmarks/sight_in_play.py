@@ -19,11 +19,11 @@ from tyro.conf import Positional
 from trainer.config import Evaluate, Rl, Zero
 from trainer.episodes import scores, stage_of
 from trainer.evaluate import starts_of
-from trainer.metrics import Share
+from trainer.metrics import Median, Share
 from trainer.policies.store import load_acting, load_policy, policy_folder
 from trainer.rollout import Rollout, collect
 from trainer.sets import scenes_of
-from trainer.sight import Labels
+from trainer.sight import Labels, in_sight
 from worldgen.sim.worlds import ProcessWorlds
 
 _BATCH = 128
@@ -54,18 +54,22 @@ def main(config: Config) -> None:
     with ProcessWorlds(config.library, stage_of(policy, Rl()), asked.slots, config.workers, trusted=True) as worlds:
         rollout = collect(policy, worlds, starts, Zero(), torch.Generator())
     labels = Labels.of(rollout.privileged.numpy(), rollout.state.numpy())
-    print("| who looks | median [mm] | four fifths within | beyond 15 mm | beyond 40 mm | second thing | n |")
+    episode, won = rollout.decided.episodes(), scores(rollout)
+    scenes = np.array([course.start.scene for course in rollout.courses])
+    shown, where = in_sight(labels.places())[:, :2], scenes[episode]
+    print(f"{(~shown[:, 0]).mean():.1%} of {len(shown)} pictures do not have the target inside; they do not count.\n")
+    print("| who looks | median | four fifths within [mm] | beyond 15 mm | beyond 40 mm | second thing, median | n |")
     print("|---|---|---|---|---|---|---|")
     offs = [1e3 * np.linalg.norm(_seen(run, rollout) - labels.points, axis=2) for run in config.runs]
     for run, off in zip(config.runs, offs, strict=True):
-        first, second = (off[np.isfinite(off[:, slot]), slot] for slot in (0, 1))
+        off[~shown] = np.nan
+        (first, at), (second, other) = ((off[shown[:, slot], slot], where[shown[:, slot]].tolist()) for slot in (0, 1))
+        beyond = " | ".join("{} ({})".format(*Share.over((first > far).tolist(), at).words()[:2]) for far in _BOUNDS)
         print(
-            f"| {run} | {np.median(first):.1f} | {np.percentile(first, 80):.1f} | {(first > _BOUNDS[0]).mean():.1%} | "
-            f"{(first > _BOUNDS[-1]).mean():.1%} | {np.median(second) if len(second) else np.nan:.1f} | {len(first)} |",
+            f"| {run} | {Median.over(first.tolist(), at).words('mm')} | {np.percentile(first, 80):.1f} | {beyond} | "
+            f"{Median.over(second.tolist(), other).words('mm')} | {len(first)} |",
             flush=True,
         )
-    episode, won = rollout.decided.episodes(), scores(rollout)
-    scenes = np.array([course.start.scene for course in rollout.courses])
     looks = [offs[0][episode == number, 0] for number in range(len(won))]
     middle, begun = np.array([np.nanmedian(off) for off in looks]), np.array([off[0] for off in looks])
     near, far = _BOUNDS

@@ -30,7 +30,9 @@ def pretrain(libraries: Positional[tuple[Path, ...]], config: Annotated[Pretrain
     """
     from .pretrain import pretrain as run
 
-    run(list(libraries), config, _tell)
+    for split, found in run(list(libraries), config, _tell).items():
+        print(f"{split}: {found.words()}")
+    print(f"{config.out / 'policy'}: trained. Next: trainer sft DATA --base {config.out}")
 
 
 def demos(library: Positional[Path], config: Annotated[Demos, FLAGS] = Demos()) -> None:

@@ -103,7 +103,7 @@ class Pretrain:
     size: Count = 96
     """Width and height of a picture [px]."""
     cameras: tuple[str, ...] = ("policy",)
-    """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
+    """Camera of the scene that is looked through; where things are is taught in one picture, so one."""
     domain: str = "full"
     """What is drawn anew in each picture."""
     seed: Annotated[int, Within(0, 10**8)] = 0
@@ -133,7 +133,8 @@ class Demos:
     size: Count = 96
     """Width and height of a picture [px]."""
     cameras: tuple[str, ...] = ("policy",)
-    """Cameras of the scene that a policy looks through, such as policy and robot/wrist."""
+    """Cameras of the scene that a policy looks through, such as policy and robot/wrist. The shipped base looks through the first alone: what
+    looks through two learns with `trainer sft --base none`, and is taught where things are in the first picture only."""
     disturb: Annotated[float, Within(0, 0.9)] = 0.12
     """Share of the steps at which the arm is pushed off its way, so that the data holds recoveries; 0 for none."""
     pilot: str = ""
@@ -157,7 +158,7 @@ class Sft:
     """What to start from: `shipped` sees and reads already; a policy folder such as RUN/policy; `none` is random weights."""
     policy: Literal["flow", "token"] = "flow"
     """Kind of policy."""
-    horizon: Annotated[int, Within(1, 64)] | None = None
+    horizon: Annotated[int, Within(4, 64)] | None = None
     """Actions that are predicted at each look, of which the first four are executed; default 4, or what the policy has that goes on."""
     layers: Annotated[int, Within(1, 64)] | None = None
     """Of the transformer that decides; default 3, or what that policy has."""
@@ -336,11 +337,11 @@ class Rl:
 class Evaluate:
     """Play a policy from many starts and report its success with intervals."""
 
-    split: str = "unseen"
-    """Split of the library; `unseen` is all but train, `all` every one."""
+    split: str = ""
+    """Split of the library, `all`, or `unseen`: all but train, which is the default without a set."""
     set: str = ""
-    """Named test set in place of split and domain: objects, containers, categories, instructions, backgrounds, textures, light, camera,
-    positions, arm, moved, distractors."""
+    """Named test set, with a domain of its own: objects, containers, categories, instructions, backgrounds, distractors, of certain splits; and
+    textures, light, camera, positions, arm, moved, of split train unless another one is given."""
     episodes: Annotated[int, Within(1, 10**6)] = 200
     """Starts that are played: the scenes in turn, each with another seed."""
     scenes: Count | None = None
@@ -348,11 +349,12 @@ class Evaluate:
     seed: Annotated[int, Within(0, 99)] = 0
     """0 to 99. Fixes which these are, and nothing else."""
     out: Path | None = None
-    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with scenes, domain and purpose where they are not the usual ones."""
+    """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with scenes, domain and purpose where they are not the usual ones. One of
+    another library or way of deciding stays."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"
-    """Seeds for reports are never used to choose between policies."""
+    """Seeds for reports are never to be used to choose between policies: that is what those for selection are for."""
     steps: Count = 4
     """Denoising steps of a flow policy."""
     shuffle_instructions: bool = False

@@ -23,6 +23,10 @@ Z = float(special.ndtri(0.975))
 """Two-sided 95 % point of the normal distribution."""
 
 
+_DRAWS = 1000
+"""Of a bootstrap."""
+
+
 class Share(Strict):
     """Successes of so many trials; invalid episodes are none."""
 
@@ -75,9 +79,10 @@ class Mean(Strict):
     high: float | None = None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Mean:
-        """Return the mean of values with its interval."""
-        mean, low, high = plain(mean_interval(values))
+    def of(cls, values: Sequence[float], groups: Sequence[Hashable] | None = None) -> Mean:
+        """Return the mean of values with its interval, which knows what values share, such as a scene."""
+        effect = design_effect(values, groups) if groups is not None else 1.0
+        mean, low, high = plain(mean_interval(values, effect))
         return cls(mean=mean, low=low, high=high)
 
     def words(self, unit: str) -> str:
@@ -86,6 +91,41 @@ class Mean(Strict):
             return "-"
         between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
         return f"{self.mean:.1f} {unit}{between}"
+
+
+class Median(Strict):
+    """A median and its 95 % interval."""
+
+    median: float | None = None
+    """Null where there are no values."""
+    low: float | None = None
+    high: float | None = None
+    values: int = 0
+    groups: int = 0
+    """Scenes that the values share."""
+
+    @classmethod
+    def over(cls, values: Sequence[float], groups: Sequence[Hashable]) -> Median:
+        """Return the median of values, given which of them share a scene.
+
+        The interval is that of 1,000 draws of as many scenes, with replacement: percentiles of a bootstrap by cluster (Field and Welsh
+        2007, JRSS B 69:369).
+        """
+        if not len(values):
+            return cls()
+        data = np.asarray(values, np.float64)
+        names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+        index = np.array([names[group] for group in groups])
+        parts, rng = [data[index == number] for number in range(len(names))], np.random.default_rng(0)
+        draws = (rng.integers(len(parts), size=len(parts)) for _ in range(_DRAWS))
+        low, high = np.percentile(
+            [np.median(np.concatenate([parts[part] for part in draw])) for draw in draws], [2.5, 97.5]
+        )
+        return cls(median=float(np.median(data)), low=low, high=high, values=len(data), groups=len(parts))
+
+    def words(self, unit: str) -> str:
+        """Return the median and its interval in words."""
+        return "-" if self.median is None else f"{self.median:.1f} {unit} ({self.low:.1f} to {self.high:.1f})"
 
 
 class Paired(Strict):
@@ -233,16 +273,16 @@ def _added(one: float, two: float, phi: float) -> float:
     return math.sqrt(max(0.0, one**2 - 2 * phi * one * two + two**2))
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def mean_interval(values: Sequence[float], effect: float = 1.0) -> tuple[float, float, float]:
     """Return the mean and its 95 % interval (Student's t, n - 1 degrees of freedom), in the unit of the values.
 
-    A single value has no interval (nan, nan); no value has no mean either.
+    A single value has no interval (nan, nan); no value has no mean either. `effect` values tell as much as one of its own (see `design_effect`).
     """
     data = np.asarray(values, np.float64)
     if data.size < 2:
         return (float(data[0]) if data.size else math.nan), math.nan, math.nan
     mean = float(data.mean())
-    half = float(special.stdtrit(data.size - 1, 0.975) * data.std(ddof=1) / math.sqrt(data.size))
+    half = float(special.stdtrit(data.size - 1, 0.975) * data.std(ddof=1) / math.sqrt(data.size / effect))
     return mean, mean - half, mean + half
 
 

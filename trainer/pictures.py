@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from worldgen import store
 from worldgen.library import Scene
-from worldgen.sim import domains
+from worldgen.sim import domains, optics
 from worldgen.sim import sight as drawing
 from worldgen.sim.stage import Settings, Stage, View
 
@@ -23,6 +24,8 @@ from .errors import RunError
 
 _EACH = 4
 """Pictures of one arrangement of objects."""
+_IN_TURN = 16
+"""Most arrangements of one scene that are drawn before the next scene's."""
 _MOST = 32
 """Objects that a scene may have."""
 
@@ -96,6 +99,8 @@ def draw(
 ) -> Iterator[int]:
     """Draw `count` pictures of scenes into files in a folder, and yield how many there are after each file; those that are there stay.
 
+    They are of all scenes alike, where they are enough for one arrangement of each.
+
     Raises:
         RunError: When the folder holds pictures of another kind, or there are no scenes.
     """
@@ -103,17 +108,19 @@ def draw(
         raise RunError("There are no scenes to draw. Give a library that has the split.")
     folder.mkdir(parents=True, exist_ok=True)
     made = {
-        "scenes": [str(scene.folder) for scene in scenes],
+        "scenes": [f"{scene.name} {store.file_digest(scene.folder / store.MANIFEST)}" for scene in scenes],
+        "of each in turn": _of_each(count, len(scenes)),
         "seed": seed,
-        "domain": domain,
+        "domain": domains.load(domain).model_dump(mode="json"),
         "size": size,
         "cameras": list(cameras),
-        "drawn by": store.code_digest(drawing),
+        "drawn by": store.code_digest(drawing, optics, domains, sys.modules[__name__]),
     }
     note = folder / "pictures.json"
     if note.exists() and json.loads(note.read_text()) != made:
         raise RunError(
-            f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras, or of another version. Give another --out or delete it."
+            f"'{folder}' holds pictures of other scenes, seed, domain, size or cameras, of a much other number, or of another version. "
+            "Give another --out or delete it."
         )
     store.write_file(note, json.dumps(made))
     jobs = list(_jobs(scenes, folder, count, seed, domain, size, cameras))
@@ -159,12 +166,17 @@ def _jobs(
     size: int,
     cameras: tuple[str, ...],
 ) -> Iterator[Job]:
-    """Yield jobs of five scenes; every round draws each scene once more, so that fewer pictures are of all scenes too."""
-    group, each = 5, 16 * _EACH
+    """Yield jobs of five scenes; every round draws each scene once more."""
+    group, each = 5, _of_each(count, len(scenes))
     for index in range(-(-count // each)):
         if index % group == 0:
             chosen = [scenes[(index + step) % len(scenes)].folder for step in range(group)]
             yield Job(folder / f"{index // group:05d}.npz", tuple(chosen), each, seed + index, domain, size, cameras)
+
+
+def _of_each(count: int, scenes: int) -> int:
+    """Return how many pictures of a scene are drawn in turn, where `count` are to be of all scenes: many, for to open a scene takes as long as 20."""
+    return _EACH * min(max(count // (scenes * _EACH), 1), _IN_TURN)
 
 
 def _draw(job: Job) -> int:

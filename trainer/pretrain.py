@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldgen.library import Scene, SceneLibrary
+from worldgen.library import INDEX, Scene, SceneLibrary
+from worldgen.shapes import Strict
 from worldgen.spec import SceneSpec
+from worldgen.store import file_digest
 
 from . import checkpoint, pictures
 from .config import Pretrain, TrunkSettings
@@ -23,10 +24,11 @@ from .errors import RunError
 from .fit import Plan, fit
 from .folders import claim
 from .limits import require
+from .metrics import Median, Share
 from .pictures import Pictures
 from .policies.base import Inputs, Sighted, as_pictures
 from .policies.eye import Eye
-from .policies.store import load_policy, new_policy, policy_folder, save_policy
+from .policies.store import load_policy, new_policy, policy_digest, policy_folder, save_policy
 from .records import Interface, require_size
 from .sentences import Sentences
 from .sight import Labels, in_sight, sight_loss
@@ -50,21 +52,24 @@ class Spoken:
     """(N, 2, 3) where these are [m]; NaN for none."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """How well a network finds what it is told, on pictures that it was not trained on."""
+class Figures(Strict):
+    """How well a network finds what it is told, on pictures that it was not trained on; intervals know which pictures share a scene."""
 
-    median_mm: float
-    """Of the distance between said and true middle of what is named first, in the base frame."""
-    within_15_mm: float
-    """Share."""
-    right_of_rivals: float
-    """Share of pictures with another object of the category where the answer is nearer to the one that is meant."""
-    other_median_mm: float
+    off_mm: Median
+    """Distance between said and true middle of what is named first, in the base frame."""
+    within_15_mm: Share
+    right_of_rivals: Share
+    """Of pictures with another object of the category: those where the answer is nearer to the one that is meant."""
+    other_off_mm: Median
     """As the first, of what is named second."""
-    pictures: int
-    rivals: int
-    """Pictures with another object of the category."""
+
+    def words(self) -> str:
+        """Return the figures in words."""
+        (near, between, counts), (right, *rest) = self.within_15_mm.words(), self.right_of_rivals.words()
+        return (
+            f"median {self.off_mm.words('mm')}, within 15 mm {near} ({between}; {counts}); "
+            f"right of two alike {right} ({'; '.join(rest)}); second object {self.other_off_mm.words('mm')}"
+        )
 
 
 def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None] = print) -> dict[str, Figures]:
@@ -80,6 +85,11 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     """
     require(config)
     require_size(config.size)
+    if len(config.cameras) != 1:
+        raise RunError(
+            f"Pre-training teaches where things are in one picture, not in those of {', '.join(config.cameras) or 'no camera'}. Give one of "
+            "--cameras; a policy that looks through more learns with `trainer sft --base none`."
+        )
     torch.set_num_threads(config.threads)
     scenes = _by_split(libraries)
     robots = {scene.record.spec.robot for group in scenes.values() for scene in group}
@@ -88,7 +98,10 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     if "train" not in scenes or len(scenes) < 2:
         raise RunError("Pre-training needs scenes of split 'train' and of another one: `worldgen make --splits ...`.")
     unsaid = ("out", "workers", "threads", "report")
-    facts = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    facts = {name: value for name, value in asdict(config).items() if name not in unsaid} | {
+        "libraries": [f"{root.resolve().name} {file_digest(root / INDEX)}" for root in libraries],
+        "base": policy_digest(config.base) if config.base else "",
+    }
     net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
     with claim(config.out, facts):
         lessons = Lessons(drawn(scenes["train"], config, "pictures", config.pictures, tell), config)
@@ -97,9 +110,8 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         net.load_state_dict(_train(net, lessons, config, tell))
         del lessons
         found = figures(net, libraries, config, tell)
-        save_policy(
-            net, config.out / "policy", {**_history(config.base, facts), **{s: asdict(f) for s, f in found.items()}}
-        )
+        measured = {split: figures.model_dump(mode="json") for split, figures in found.items()}
+        save_policy(net, config.out / "policy", {**_history(config.base, facts), **measured})
         return found
 
 
@@ -112,7 +124,7 @@ def figures(
         if split != "train":
             data = drawn(group, config, split, config.report, tell)
             found[split] = measure(net, data, Speakers(data, held_out=split == HELD_OUT_FORMS))
-            tell(f"{split}: {told(found[split])}")
+            tell(f"{split}: {found[split].words()}")
     return found
 
 
@@ -173,14 +185,12 @@ def measure(net: Sighted, data: Pictures, speakers: Speakers) -> Figures:
     shown, rivals = places[:, 0], speakers.rivals(rows, spoken)
     rival = shown & np.isfinite(rivals).all(axis=1)
     right = error[:, 0] < np.linalg.norm(answer[:, 0] - rivals, axis=1)
-    first, second = error[shown, 0], error[places[:, 1], 1]
+    both = places[:, 1]
     return Figures(
-        median_mm=1e3 * float(np.median(first)),
-        within_15_mm=float((first < 0.015).mean()),
-        right_of_rivals=float(right[rival].mean()) if rival.any() else math.nan,
-        other_median_mm=1e3 * float(np.median(second)) if len(second) else math.nan,
-        pictures=int(shown.sum()),
-        rivals=int(rival.sum()),
+        off_mm=Median.over((1e3 * error[shown, 0]).tolist(), data.scene[shown].tolist()),
+        within_15_mm=Share.over((error[shown, 0] < 0.015).tolist(), data.scene[shown].tolist()),
+        right_of_rivals=Share.over(right[rival].tolist(), data.scene[rival].tolist()),
+        other_off_mm=Median.over((1e3 * error[both, 1]).tolist(), data.scene[both].tolist()),
     )
 
 
@@ -278,11 +288,3 @@ def _loss(net: Sighted, data: Pictures, rows: NDArray[Any], spoken: Spoken) -> t
     view, asked = net.remember(_inputs(net, data, rows, spoken.sentences)), len(spoken.sentences) // len(rows)
     labels = Labels(spoken.points, data.state[rows, :6].repeat(asked, axis=0), data.camera[rows].repeat(asked, axis=0))
     return sight_loss(view, net.where(view), labels)
-
-
-def told(found: Figures) -> str:
-    """Return figures in words."""
-    return (
-        f"median {found.median_mm:.1f} mm, within 15 mm {found.within_15_mm:.1%} (n {found.pictures}); "
-        f"right of two alike {found.right_of_rivals:.1%} (n {found.rivals}); second object {found.other_median_mm:.1f} mm"
-    )

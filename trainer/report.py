@@ -130,10 +130,11 @@ def summarise(played: Iterable[Played], **facts: Any) -> Report:
     episodes = tuple(sorted(records, key=lambda one: (one.scene, one.seed, one.end, one.seconds, one.instruction)))
     kinds = Counter(one.kind for one in episodes)
     failures = Counter(one.outcome for one in episodes if one.kind == "failed")
+    won = [one for one in episodes if one.kind == "success"]
     return Report(
         **{**facts, "policy": plain(facts["policy"])},
         total=_share(episodes),
-        seconds=Mean.of([one.seconds for one in episodes if one.kind == "success"]),
+        seconds=Mean.of([one.seconds for one in won], [one.scene for one in won]),
         by_family=_shares(episodes, lambda one: one.family),
         by_split=_shares(episodes, lambda one: one.split),
         by_target=_shares(episodes, lambda one: one.target),

@@ -68,7 +68,7 @@ def sft(root: Path, config: Sft, tell: Callable[[str], None] = print) -> Sighted
             _warmed(policy, windows, config, tell)
         policy.load_state_dict(_train(policy, windows, scenes, config, tell))
         facts = {
-            "fine-tuning": {**_plain(config), "data": root.name},
+            "fine-tuning": {**_plain(config), **begun, "data": f"{root.resolve().name} {begun['data']}"},
             "episodes": data.episodes,
             "frames": len(windows.frames),
         }

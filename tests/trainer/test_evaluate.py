@@ -233,15 +233,15 @@ class TestEvaluate:
         lines: list[str] = []
         report = evaluate.evaluate(run, library.root, self.CONFIG, lines.append)
         assert [one.seed for one in sorted(report.episodes, key=lambda one: one.seed)] == [
-            2_000_000,
-            2_000_001,
-            2_000_002,
+            2_010_000,
+            2_010_001,
+            2_010_002,
         ]
         assert report.total.trials + report.invalid == 3
         assert lines[-1].startswith("3 of 3 episodes")
         folder = run / "eval-train-none"
         films = [one.video for one in report.episodes if one.video]
-        assert len(films) == 1 if report.total.successes in (0, 3) else 2
+        assert len(films) == (1 if report.total.successes in (0, 3) else 2)
         assert all((folder / film).stat().st_size > 1000 for film in films)
         assert Report.load(folder) == report
         other = replace(self.CONFIG, slots=3, films=0, out=run / "again", versus=folder)
@@ -280,9 +280,26 @@ class TestEvaluate:
         with pytest.raises(RunError, match="not for this policy: robot"):
             evaluate.evaluate(run, panda_library.root, self.CONFIG)
 
-    def test_a_set_has_scenes_of_its_own(self, library: SceneLibrary, run: Path) -> None:
+    def test_a_set_that_scenes_make_has_a_split_of_its_own(self, library: SceneLibrary, run: Path) -> None:
         with pytest.raises(RunError, match="leave --split train out"):
-            evaluate.evaluate(run, library.root, replace(self.CONFIG, set="light", split="train"), lambda _: None)
+            evaluate.evaluate(run, library.root, replace(self.CONFIG, set="objects", split="train"), lambda _: None)
+        with pytest.raises(
+            (RunError, LibraryError), match="unseen-objects"
+        ):  # it has none; train is not played instead
+            evaluate.evaluate(run, library.root, replace(self.CONFIG, set="light", split="unseen-objects"))
+
+    def test_a_report_of_another_library_or_sampler_stays(
+        self, library: SceneLibrary, run: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = replace(self.CONFIG, films=0, episodes=1)
+        first = evaluate.evaluate(run, library.root, asked, lambda _: None)
+        assert evaluate.evaluate(run, library.root, asked, lambda _: None) == first, "the same may be done again"
+        with pytest.raises(RunError, match=r"decided by Zero.*--out"):
+            evaluate.evaluate(run, library.root, replace(asked, steps=1), lambda _: None)
+        monkeypatch.setattr(evaluate, "file_digest", lambda _: "another")
+        with pytest.raises(RunError, match=r"another library \(another\)"):
+            evaluate.evaluate(run, library.root, asked, lambda _: None)
+        assert Report.load(run / "eval-train-none") == first
 
     def test_a_report_of_other_starts_is_refused_before_anything_is_played(
         self, library: SceneLibrary, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

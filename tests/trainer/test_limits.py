@@ -46,7 +46,7 @@ def test_defaults_are_allowed_and_no_number_may_be_none(config: Any) -> None:
         (Rl(algorithm=Ppo(critic_lr=math.nan)), "critic-lr nan"),
         (Rl(algorithm=Grpo(tries=0)), "tries 0"),
         (Rl(algorithm=Grpo(group=1)), "group 1 must be at least 2"),
-        (Sft(horizon=0, limit=0), "horizon 0 must be from 1 to 64; limit 0 must be at least 1"),
+        (Sft(horizon=0, limit=0), "horizon 0 must be from 4 to 64; limit 0 must be at least 1"),
         (Sft(trunk=TrunkSettings(width=0)), r"trunk\.width 0 must be at least 1"),
         (Demos(episodes=200_000), "episodes 200000 must be from 1 to 75000"),
         (Demos(seed=10), "seed 10 must be from 0 to 9"),

@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trainer.errors import RunError
-from trainer.metrics import Log, Mean, Paired, Share, design_effect, mcnemar, mean_interval, plain, read_log, wilson
+from trainer.metrics import (
+    Log,
+    Mean,
+    Median,
+    Paired,
+    Share,
+    design_effect,
+    mcnemar,
+    mean_interval,
+    plain,
+    read_log,
+    wilson,
+)
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired:
@@ -147,6 +159,30 @@ def test_intervals_hold_what_they_promise_with_few_scenes() -> None:
     assert 0.92 < np.mean(held) < 0.97
     assert np.mean(alone) < 0.85, "what this is for"
     assert np.mean(ties) < 0.07
+
+
+def test_a_mean_of_values_that_come_in_equal_pairs_is_as_sure_as_that_of_half_of_them() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400).tolist()
+    alone, pairs = Mean.of(values), Mean.of([*values, *values], [*range(400), *range(400)])
+    assert alone.low is not None
+    assert pairs.low is not None
+    assert pairs.mean == pytest.approx(alone.mean)
+    assert pairs.low == pytest.approx(alone.low, abs=0.01)
+    assert Mean.of(values, range(400)) == alone
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says_also_where_values_share_scenes() -> None:
+    rng, holds = np.random.default_rng(0), 0
+    for _ in range(200):
+        scenes = rng.normal(0, 1, 30).repeat(8)
+        found = Median.over((scenes + rng.normal(0, 0.3, 240)).tolist(), np.arange(30).repeat(8).tolist())
+        assert found.low is not None
+        assert found.high is not None
+        holds += found.low <= 0 <= found.high
+    assert 0.88 < holds / 200 < 0.99
+    assert (found.values, found.groups) == (240, 30)
+    assert Median.over([], []) == Median()
+    assert Median.over([1.0, 2.0, 4.0], "aab").median == 2
 
 
 def test_mean_interval_against_scipy() -> None:

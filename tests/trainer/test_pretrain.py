@@ -14,6 +14,7 @@ import torch
 from trainer import checkpoint, fit, pretrain
 from trainer.config import Pretrain, TrunkSettings
 from trainer.errors import RunError
+from trainer.metrics import Share
 from trainer.policies import vision
 from trainer.policies.base import Sighted
 from trainer.policies.store import load_policy, save_policy
@@ -22,6 +23,7 @@ from trainer.records import Interface
 from trainer.sentences import Sentences
 from worldgen.library import Scene, SceneLibrary
 from worldgen.spec import SceneSpec
+from worldgen.store import file_digest
 
 from .handmade import pictures_of, scene_of
 
@@ -52,11 +54,8 @@ def test_figures_are_those_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pretrain, "_AT_ONCE", 16)
     found = pretrain.measure(model, data, speakers)
     assert len(calls) == 3
-    assert found.median_mm == pytest.approx(4, abs=1e-3)
-    assert found.within_15_mm == pytest.approx(30 / 40)
-    assert (found.pictures, found.rivals) == (40, 40)
-    assert found.right_of_rivals == pytest.approx(30 / 40)
-    assert found.other_median_mm == pytest.approx(4, abs=1e-3)
+    assert found.off_mm.median == found.other_off_mm.median == pytest.approx(4, abs=1e-3)
+    assert found.within_15_mm == found.right_of_rivals == Share.over([index >= 10 for index in range(40)], data.scene)
 
 
 class _Fixed(Sentences):
@@ -135,7 +134,8 @@ def test_from_libraries_to_a_base(library: SceneLibrary, tmp_path: Path, monkeyp
     assert (base.kind, base.sizes) == ("base", SMALL)
     assert torch.allclose(base.statistics.state_mean, torch.from_numpy(pictures_of(24).state).mean(dim=0), atol=1e-5)
     facts = checkpoint.read_config(tmp_path / "base/policy")["facts"]
-    assert facts["unseen-objects"]["pictures"] == found["unseen-objects"].pictures
+    assert facts["unseen-objects"]["within_15_mm"]["trials"] == found["unseen-objects"].within_15_mm.trials
+    assert facts["pre-training"]["libraries"] == [f"{library.root.name} {file_digest(library.root / 'library.json')}"]
     drawn.clear()
     again = Pretrain(
         tmp_path / "more", base=str(tmp_path / "base"), pictures=24, steps=1, batch=4, size=64, trunk=SMALL
@@ -173,4 +173,8 @@ def test_a_larger_eye_goes_on_from_what_a_smaller_one_knows(tmp_path: Path, monk
 def test_libraries_that_will_not_do(library: SceneLibrary, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="and of another one"):
         pretrain.pretrain([library.root], Pretrain(tmp_path / "base"), lambda _: None)
+    with pytest.raises(RunError, match=r"one picture, not in those of policy, robot/wrist"):
+        pretrain.pretrain(
+            [library.root], Pretrain(tmp_path / "base", cameras=("policy", "robot/wrist")), lambda _: None
+        )
     assert not (tmp_path / "base").exists()

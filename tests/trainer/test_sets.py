@@ -11,6 +11,7 @@ from worldgen.sim import domains
 from worldgen.sim.domains import Domain
 from worldgen.sim.stage import Settings, Stage
 from worldgen.sim.world import World
+from worldgen.spec import Range
 from worldgen.wire import SPLITS
 
 
@@ -40,6 +41,18 @@ def test_each_differs_from_training_in_scenes_or_domain() -> None:
         assert made.split != "train" or made.domain() != paper
 
 
+@pytest.mark.parametrize("trained", ["paper", "full"])
+def test_what_looks_another_way_is_outside_of_all_that_was_trained_with(trained: str) -> None:
+    known = dict(domains.load(trained).leaves())
+    for name, group in (("light", "light."), ("camera", "camera."), ("textures", "texture.")):
+        made = {path: value for path, value in chosen(name).domain().leaves() if path.startswith(group)}
+        ranges = [(one, known[path]) for path, one in made.items() if isinstance(one, Range) and path in known]
+        outside = [one for one, other in ranges if one.low >= other.high or one.high <= other.low]
+        paintings = domains.load(trained).texture
+        other = chosen(name).domain().texture
+        assert outside or (name == "textures" and other.first >= paintings.first + paintings.count)
+
+
 def test_an_unknown_name_is_told() -> None:
     with pytest.raises(RunError, match=r"no test set 'moon'.*objects, containers"):
         chosen("moon")
@@ -53,6 +66,9 @@ def test_scenes(library: SceneLibrary) -> None:
     assert {scene.name for scene in scenes_of_set(library.root, "light")} == everything
     with pytest.raises(RunError, match=r"no scene for the test set 'objects'.*unseen-objects.*--splits"):
         scenes_of_set(library.root, "objects")
+    assert {scene.name for scene in scenes_of_set(library.root, "camera", "all")} == everything
+    with pytest.raises(RunError, match=r"objects of known.*leave --split train out"):
+        scenes_of_set(library.root, "objects", "train")
 
 
 def test_drawn_scenes_grow_and_hang_on_the_seed_alone(library: SceneLibrary) -> None:
