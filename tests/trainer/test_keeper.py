@@ -54,7 +54,7 @@ def test_the_best_is_kept_and_a_fall_is_told(tmp_path: Path, asked: list[Evaluat
     assert str(tmp_path / "best") in said[-1]
     assert all(each.purpose == "selection" for each in asked)
     assert len({each.out for each in asked}) == 4
-    assert all(each.split == "unseen" and each.domain == "paper" and not each.set for each in asked)
+    assert all(not each.split and each.domain == "paper" and not each.set for each in asked)
 
 
 def test_who_goes_on_knows_what_was_best(tmp_path: Path, asked: list[Evaluate]) -> None:

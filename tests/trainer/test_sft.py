@@ -381,4 +381,5 @@ def test_the_note_and_the_card_say_what_was_done(tmp_path: Path, data: Path, bas
     assert (note["data"], note["limit"]) == (read(data, 2).digest(), 2)
     assert note["data"].startswith("2 episodes, ")
     facts = json.loads((tmp_path / "run/policy/config.json").read_text())["facts"]
-    assert (facts["episodes"], facts["fine-tuning"]["data"]) == (2, "data")
+    assert (facts["episodes"], facts["fine-tuning"]["data"]) == (2, f"data {note['data']}")
+    assert facts["fine-tuning"]["base"] == note["base"] != str(base), "by its digest: a path says nothing elsewhere"
