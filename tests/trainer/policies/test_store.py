@@ -14,7 +14,7 @@ def test_the_shipped_base_fits_the_defaults() -> None:
     assert base.kind == "base"
     assert base.interface == Interface(size=Demos().size, cameras=Demos().cameras)
     card = (policy_folder("shipped") / "README.md").read_text()
-    assert all(word in card for word in ("pre-training", "unseen-objects", "median_mm"))
+    assert all(word in card for word in ("pre-training", "unseen-objects", "off_mm"))
 
 
 def test_it_is_small_enough_for_a_package() -> None:
