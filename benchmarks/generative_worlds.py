@@ -23,6 +23,7 @@ from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
 from trainer.folders import claim
+from trainer.policies.store import policy_digest
 from trainer.rl import rl
 from trainer.sft import sft
 from worldgen import pipeline
@@ -71,6 +72,7 @@ def main(config: Config) -> None:
     """Make what is missing and print the table; cells of other settings are refused."""
     unsaid = ("out", "results", "counts", "seeds", "repeated", "workers")
     settings = {name: value for name, value in asdict(config).items() if name not in unsaid}
+    settings["base"] = policy_digest(config.sft.base)
     with claim(config.out, settings), claim(config.results, settings):
         _made(config)
     cells = [json.loads(path.read_text()) for path in sorted(config.results.glob("scenes-*.json"))]
