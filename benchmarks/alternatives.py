@@ -32,7 +32,7 @@ from worldgen.store import file_digest, write_file
 BARE = "ppo, imitation without a base"
 REINFORCED: dict[str, dict[str, Any]] = {
     "ppo": {},
-    "ppo, sparse reward": {"algorithm": Ppo(reward="sparse", discount=0.9975)},
+    "ppo, sparse reward": {"algorithm": Ppo(reward="sparse", discount=0.9975, trace=0.95)},
     "ppo, one denoising step": {"steps": 1},
     "ppo, four denoising steps": {"steps": 4},
     "ppo, critic that sees what the policy sees": {"algorithm": Ppo(critic="shared")},
@@ -69,7 +69,9 @@ class Config:
     """Of each round."""
     round: int = 100
     """Demonstrations that each round adds."""
-    rl: Rl = field(default_factory=lambda: Rl(iterations=10_000, every=0, noise=0.25, kl=0.2, episodes=96))
+    rl: Rl = field(
+        default_factory=lambda: Rl(iterations=10_000, every=0, noise=0.25, kl=0.2, episodes=96, preflight=False)
+    )
     workers: int = 2
     """Cells at once."""
 
@@ -92,11 +94,11 @@ def main(config: Config) -> None:
         side_by_side(
             _cell, [(config, name) for name in config.cells if not _path(config, name).exists()], config.workers
         )
-    print("| | never-trained scenes | trained scenes | minutes | n each |\n|---|---|---|---|---|")
+    print("| | never-trained scenes | trained scenes | minutes | denoising steps | n each |\n|---|---|---|---|---|---|")
     for name in (name for name in (*REINFORCED, *OTHERS) if _path(config, name).exists()):
         cell = json.loads(_path(config, name).read_text())
         shares = " | ".join(words([cell[split]]) for split in ("unseen", "train"))
-        print(f"| {name} | {shares} | {cell['minutes']:.0f} | {cell['unseen']['trials']} |")
+        print(f"| {name} | {shares} | {cell['minutes']:.0f} | {cell['denoising steps']} | {cell['unseen']['trials']} |")
 
 
 def _path(config: Config, name: str) -> Path:
@@ -134,8 +136,7 @@ def _reinforced(config: Config, name: str, run: Path, tell: Tell) -> float:
     if name == BARE:
         start = config.out / "start-without-a-base"
         sft(config.worlds / "data", replace(config.bare, out=start, threads=1), tell)
-    preflight = config.rl.preflight and name != BARE  # it would refuse so weak a start
-    asked = replace(config.rl, **REINFORCED[name], out=run, init=start, preflight=preflight, workers=1, threads=1)
+    asked = replace(config.rl, **REINFORCED[name], out=run, init=start, workers=1, threads=1)
 
     def watch(line: str) -> None:
         tell(line)

@@ -58,12 +58,15 @@ class Config:
     """Training scenes of each cell; 0: imitation alone."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the cells that are repeated."""
-    repeated: tuple[int, ...] = (0, 1, 10, 100)
+    repeated: tuple[int, ...] = (0, 1, 10, 50, 100)
     """Cells that are run with all seeds; the others with the first."""
     episodes: int = 500
     """Of each evaluation."""
     sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=0))
-    rl: Rl = field(default_factory=lambda: Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96))
+    rl: Rl = field(
+        default_factory=lambda: Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96, preflight=False)
+    )
+    """With the same noise in all cells."""
     workers: int = 2
     """Cells at once."""
 
@@ -129,14 +132,20 @@ def _cell(config: Config, count: int, seed: int) -> str:
 
 def _table(cells: Sequence[dict[str, Any]]) -> None:
     print(
-        "| training scenes | runs | trained scenes | never-trained scenes | told of another scene | seconds | n each |"
+        "| training scenes | runs | trained scenes | never-trained scenes | words ever heard | unheard categories | told of another scene | seconds | "
+        "n each |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for count in sorted({cell["scenes"] for cell in cells}):
         group = [cell for cell in cells if cell["scenes"] == count]
-        shares = " | ".join(words([cell[name] for cell in group]) for name in ("trained", "unseen", "unseen shuffled"))
-        unseen = [cell["unseen"] for cell in group]
-        print(f"| {count} | {len(group)} | {shares} | {seconds(unseen)} | {unseen[0]['trials']} |")
+        trained, unseen, shuffled = (
+            [cell[name] for cell in group] for name in ("trained", "unseen", "unseen shuffled")
+        )
+        strange = [sum(one["splits"].get("unseen-categories", (0, 0))[place] for one in unseen) for place in (0, 1)]
+        whole = [sum(one[name] for one in unseen) for name in ("successes", "trials")]
+        parts = [f"{won} of {tried}" for won, tried in ((whole[0] - strange[0], whole[1] - strange[1]), strange)]
+        told = " | ".join((words(trained), words(unseen), *parts, words(shuffled), seconds(unseen)))
+        print(f"| {count} | {len(group)} | {told} | {unseen[0]['trials']} |")
 
 
 def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:

@@ -77,7 +77,8 @@ def _won(policy: Any, config: Config) -> Share:
     asked = Evaluate(split="unseen", purpose="selection", episodes=config.trials, workers=config.rl.workers)
     starts = starts_of(scenes_of(config.library, asked.split), asked)
     courses = list(rollout(policy, config.library, starts, asked, Zero(config.rl.steps)))
-    return Share.of(sum(course.end == "success" for course in courses), len(courses))
+    valid = [course for course in courses if course.end != "invalid"]
+    return Share.over([course.end == "success" for course in valid], [course.start.scene for course in valid])
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ def main(config: Config) -> None:
         for noise in config.noise:
             policy.noise = noise
             courses = list(rollout(policy, config.library, starts_of(scenes, asked), asked, Zero()))
-            share = Share.of(sum(course.end == "success" for course in courses), len(courses))
+            valid = [course for course in courses if course.end != "invalid"]
+            share = Share.over([course.end == "success" for course in valid], [course.start.scene for course in valid])
             print(
                 f"| {count} | {1e3 * noise:.0f} | {share.rate:.1%} | {100 * share.low:.1f} to {100 * share.high:.1f} | {share.trials} |",
                 flush=True,

@@ -267,6 +267,8 @@ class Anchored:
     """Largest shift of a picture [px]."""
     colour: Annotated[float, Within(0, 0.9)] = 0.2
     """Largest change of brightness, contrast and each colour, as a share."""
+    strange: Share = 0.15
+    """Share of the names of things that are replaced by words nobody knows, as in `trainer sft`."""
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,8 @@ class Rl:
     """Pictures of each optimiser step that it is taught with."""
     anchor: Anchored = Anchored()
     """Demonstrations that are imitated besides, so that they are not forgotten."""
+    strange: Share = 0.15
+    """Share of the names of things that are said as words nobody knows, as in `trainer sft`: what decides goes on learning what to do then."""
     scenes: Count | None = None
     """Only so many scenes of split train, drawn by the seed."""
     draw: Literal["uniform", "uncertain"] = "uniform"

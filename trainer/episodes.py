@@ -85,7 +85,7 @@ def played(
     """Return an iteration's episodes and what came of them; with GRPO only groups that ended both ways, where there are so many."""
     rng, noise = generator(config, iteration, 0), exploring(config, config.noise)
     if not isinstance(config.algorithm, Grpo):
-        whole = collect(policy, worlds, scenes.starts(config, iteration, config.episodes), noise, rng)
+        whole = collect(policy, worlds, scenes.starts(config, iteration, config.episodes), noise, rng, config.strange)
         scenes.note(whole.courses)
         return whole, _figures(whole.courses)
     size, wanted = config.algorithm.group, config.episodes // config.algorithm.group
@@ -93,15 +93,14 @@ def played(
     starts = scenes.starts(config, iteration, wanted * config.algorithm.tries)
     for begin in range(0, len(starts), wanted):
         group = [start for start in starts[begin : begin + wanted] for _ in range(size)]
-        part = collect(policy, worlds, group, noise, rng)
+        part = collect(policy, worlds, group, noise, rng, config.strange)
         courses += part.courses
         numbers = groups(part)
         _require_alike(part, numbers)
         _, mixed = among(scores(part), numbers)
-        kept = mixed & np.isin(numbers, np.unique(numbers[mixed])[: wanted - found])
-        if kept.any():
-            parts.append(part.of(kept))
-        found += len(np.unique(numbers[kept]))
+        if mixed.any():
+            parts.append(part.of(mixed))
+        found += len(np.unique(numbers[mixed]))
         if found >= wanted:
             break
     scenes.note(courses)

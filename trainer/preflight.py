@@ -29,7 +29,7 @@ from .episodes import Scenes, exploring
 from .errors import RunError
 from .evaluate import FIRST
 from .limits import require
-from .metrics import Share
+from .metrics import Share, wilson
 from .play import Course, Slotted, play
 from .policies.store import load_acting
 from .rollout import collect
@@ -41,7 +41,7 @@ _STARTS = 48
 _FIRST = FIRST["selection"] + 5 * 10**5
 """Their first seed."""
 _KEEPS, _LESS, _TIMES = 0.6, 0.6, 4
-"""Share of its successes that a policy must keep when noise is added, what the noise is taken times where it does not, and how often."""
+"""Share of its successes that a policy must keep when noise is added, what the noise is taken times where it surely does not, and how often."""
 _HOPELESS = 0.05
 """Success that nothing can be learned from, where it is surely lower."""
 
@@ -116,7 +116,7 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
     noisy = _won(policy, worlds, starts, exploring(config, noise))
     played = (time.monotonic() - begun) / len(starts)
     for _ in range(_TIMES):
-        if policy.kind == "token" or noisy >= _KEEPS * quiet:
+        if policy.kind == "token" or wilson(noisy, len(starts))[1] >= _KEEPS * wilson(quiet, len(starts))[0]:
             break
         tell(f"Noise {noise:.3g} leaves {noisy} of {quiet} successes: trying {_LESS * noise:.3g}.")
         noise *= _LESS

@@ -46,9 +46,9 @@ _MEAN = 0.9
 """Decay of the running mean of the weights, an iteration."""
 _EXACT, _LOUD = 1e-4, 0.3
 """How far ratios may be off 1 before anything was learned, with noise so strong: with less noise rounding weighs more."""
-_SLOWER, _FASTER, _LEAST, _HIGHEST = 0.7, 1.3, 0.1, 4.0
-"""What the learning rate is taken times where an iteration had to stop early, or went less than half as far as it might, and the least and
-greatest share of it that is left. Many small steps lead farther than a few large ones of the same divergence: they share less of what is chance."""
+_SLOWER, _FASTER, _BEGIN, _LEAST, _HIGHEST = 0.7, 1.3, 0.4, 0.1, 4.0
+"""What the learning rate is taken times where an iteration had to stop early, or went less than half as far as it might, and the share of it at
+first (where runs come to by themselves: larger first steps, by a critic that knows little, undid imitation), at least and at most. Many small steps lead farther than a few large ones of the same divergence: they share less of what is chance."""
 
 
 def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
@@ -109,7 +109,8 @@ def _iterate(learner: Learner, worlds: ProcessWorlds, scenes: Scenes, iteration:
     playing = time.monotonic() - begun
     figures |= learner.learn(rollout, iteration)
     whole = time.monotonic() - begun
-    return figures | {"playing": playing, "learning": whole - playing, "rate": figures["decisions"] / whole}
+    figures |= {"noise": learner.config.noise, "rate": figures["decisions"] / whole}
+    return figures | {"playing": playing, "learning": whole - playing}
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Learner:
         self.anchor = Anchor(config.anchor, policy) if config.anchor.data and config.anchor.weight else None
         self.mean = {name: value.clone() for name, value in policy.state_dict().items()}
         """Running mean of the policy's weights over the iterations."""
-        self.pace = 1.0
+        self.pace = _BEGIN
         """Share of the learning rate that the policy learns with."""
 
     def resume(self, state: Path, scenes: Scenes) -> int:

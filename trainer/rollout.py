@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .demos import in_order
 from .errors import RunError
 from .play import Course, Slotted, play
 from .policies.base import Inputs, as_pictures
+from .sentences import unheard
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,12 @@ class Rollout:
         )  # fmt: skip
 
 
-def collect(policy: Any, worlds: Slotted, starts: Sequence[Start], sampler: Sampler, rng: torch.Generator) -> Rollout:
+def collect(
+    policy: Any, worlds: Slotted, starts: Sequence[Start], sampler: Sampler, rng: torch.Generator, strange: float = 0.0
+) -> Rollout:
     """Play each start once and return what was done; episodes that went wrong in the simulator are left out.
+
+    `strange` is the share of the names of things that are said as words nobody knows (see `unheard`), the same each time of a start.
 
     Raises:
         RunError: When all of them did.
@@ -89,7 +94,12 @@ def collect(policy: Any, worlds: Slotted, starts: Sequence[Start], sampler: Samp
     traces: dict[int, list[tuple[dict[str, Any], float, Tensor]]] = defaultdict(list)
 
     def decide(seen: Observations, courses: list[Course]) -> NDArray[np.float32]:
-        made = policy.act(seen, rng, sampler)
+        for course in courses:
+            if strange and course.index not in traces:
+                course.instruction = unheard(
+                    course.instruction, strange, np.random.default_rng([course.start.seed, 17])
+                )
+        made = policy.act(replace(seen, instruction=[course.instruction for course in courses]), rng, sampler)
         pieces = made.trace["inputs"].pieces
         for row, course in enumerate(courses):
             kept = {name: part[row] for name, part in made.trace.items() if isinstance(part, Tensor)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,22 @@ class TestGroups:
         _require_alike(made, np.array([0, 0, 1, 1]))
         with pytest.raises(RunError, match="did not begin alike"):
             _require_alike(made, np.array([0, 1, 1, 0]))
+
+
+def test_some_names_are_said_as_words_nobody_knows_and_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    show = Reach._show
+    said = "put the red cone on the plate"
+    monkeypatch.setattr(Reach, "_show", lambda self, slots: replace(show(self, slots), instruction=[said] * len(slots)))
+    actor, scenes = policy(), Scenes(["a", "b"])
+    one, again = (played(actor, Reach(), scenes, config(strange=0.5), 0)[0] for _ in range(2))
+    told = [course.instruction for course in one.courses]
+    assert told == [course.instruction for course in again.courses]
+    assert 0.2 < np.mean(["cone" in sentence for sentence in told]) < 0.8
+    assert len({sentence for sentence in told if "cone" not in sentence}) > 3
+    pieces = actor.words(told)[one.decided.episodes()]
+    assert (one.pieces.numpy() == pieces).all(), "what decided is what was said, all through an episode"
+    plain, _ = played(actor, Reach(), scenes, config(strange=0.0), 0)
+    assert {course.instruction for course in plain.courses} == {said}
 
 
 def test_starts_are_new_in_each_iteration_and_take_all_scenes() -> None:

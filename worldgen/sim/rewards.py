@@ -32,8 +32,9 @@ class Sparse:
 class Staged:
     """Differences of a potential over reach, grasp, lift and place, and a bonus at success.
 
-    A hand that goes to and fro earns nothing. Undiscounted and paid out at the end, the potential does rank failures: an episode that
-    ends near the goal is worth more than one that ends far from it.
+    Undiscounted, a hand that goes to and fro earns nothing, and failures are ranked: an episode that ends near the goal is worth more than one
+    that ends far from it. Who discounts is paid a little for being early where the potential is high (15 % of it a decision of four steps at .96);
+    without that, by γ Φ' - Φ, reinforcement learning did no better.
     """
 
     reach: float = 0.2
