@@ -81,7 +81,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
     versus = _versus(config, digest, starts) if config.versus else None
     others = _others(scenes) if config.shuffle_instructions else {}
     with held(out):
-        _require_own(out, digest, f"{sampler}")
+        _require_own(out, library, digest, f"{sampler}", len(starts))
         courses = list(_told(rollout(policy, library, starts, config, sampler, others), len(starts), tell))
         by_name = {scene.name: scene for scene in scenes}
         still = _STILL + domain_of(config).nudge.high
@@ -114,17 +114,17 @@ def _versus(config: Evaluate, digest: str, starts: Sequence[Start]) -> Report:
     return found
 
 
-def _require_own(out: Path, digest: str, sampler: str) -> None:
-    """Keep a report that answers another question; one of the same, of an older policy or fewer episodes, makes room."""
+def _require_own(out: Path, library: Path, digest: str, sampler: str, episodes: int) -> None:
+    """Keep a report that answers another question, or has more episodes; one of the same, of an older policy, makes room."""
     try:
         there = Report.load(out)
     except RunError:  # none, or one that cannot be read
         return
-    if (there.digest, there.sampler) != (digest, sampler):
-        raise RunError(
-            f"'{out}' holds a report of library '{there.library}' ({there.digest[:8]}), decided by {there.sampler}; "
-            f"this is another library ({digest[:8]}), or decided by {sampler}. Give another --out."
-        )
+    other = [f"of another library ('{there.library}' then, '{library}' now)"] * (there.digest != digest)
+    other += [f"decided by {there.sampler}, not {sampler}"] * (there.sampler != sampler)
+    other += [f"of {len(there.episodes)} episodes, more than {episodes}"] * (len(there.episodes) > episodes)
+    if other:
+        raise RunError(f"'{out}' holds a report {' and '.join(other)}. It stays: give another --out, or delete it.")
 
 
 def folder_of(run: Path, config: Evaluate) -> Path:

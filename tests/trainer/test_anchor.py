@@ -94,7 +94,7 @@ def test_what_is_imitated_is_not_forgotten(data: str) -> None:
         actor.statistics.fit("action", read(Path(data)).action, 1e-3)
         made = rollout(actor)
         anchor = Anchored(data, weight, batch=32, shift=0, colour=0.0)
-        learner = Learner(actor, config(lr=1e-3, epochs=8, anchor=anchor))
+        learner = Learner(actor, config(lr=3e-3, epochs=8, anchor=anchor))
         learner.learn(made, 0)
         measure = Anchor(replace(anchor, weight=1.0, batch=64), actor)
         with torch.no_grad():

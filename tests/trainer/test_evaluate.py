@@ -294,10 +294,15 @@ class TestEvaluate:
         asked = replace(self.CONFIG, films=0, episodes=1)
         first = evaluate.evaluate(run, library.root, asked, lambda _: None)
         assert evaluate.evaluate(run, library.root, asked, lambda _: None) == first, "the same may be done again"
-        with pytest.raises(RunError, match=r"decided by Zero.*--out"):
+        with pytest.raises(RunError, match=r"decided by Zero\(steps=4\), not Zero\(steps=1\)\. It stays: .*--out"):
             evaluate.evaluate(run, library.root, replace(asked, steps=1), lambda _: None)
+        more = replace(asked, episodes=2)
+        first = evaluate.evaluate(run, library.root, more, lambda _: None)
+        with pytest.raises(RunError, match=r"of 2 episodes, more than 1\. It stays"):
+            evaluate.evaluate(run, library.root, asked, lambda _: None)
         monkeypatch.setattr(evaluate, "file_digest", lambda _: "another")
-        with pytest.raises(RunError, match=r"another library \(another\)"):
+        asked = more
+        with pytest.raises(RunError, match=r"of another library \("):
             evaluate.evaluate(run, library.root, asked, lambda _: None)
         assert Report.load(run / "eval-train-none") == first
 
