@@ -19,6 +19,7 @@ from typing import Any
 import tyro
 
 from benchmarks.cells import Tell, kept, logged, save, side_by_side, words
+from benchmarks.generative_worlds import RL
 from trainer.config import Demos, Evaluate, Grpo, Ppo, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
@@ -69,9 +70,7 @@ class Config:
     """Of each round."""
     round: int = 100
     """Demonstrations that each round adds."""
-    rl: Rl = field(
-        default_factory=lambda: Rl(iterations=10_000, every=0, noise=0.25, kl=0.2, episodes=96, preflight=False)
-    )
+    rl: Rl = field(default_factory=lambda: replace(RL, iterations=10_000))
     workers: int = 2
     """Cells at once."""
 

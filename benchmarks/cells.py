@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.metrics import Share
+from trainer.play import Course
 from trainer.report import Report
 from worldgen.store import write_file
 
@@ -80,6 +81,12 @@ def pooled(several: Sequence[dict[str, Any]]) -> Share:
             outcomes += [index < solved for index in range(played)]
             scenes += [scene] * played
     return Share.over(outcomes, scenes)
+
+
+def solved(courses: Iterable[Course]) -> Share:
+    """Return the share of episodes that succeeded, without invalid ones; its interval knows that starts share scenes."""
+    valid = [course for course in courses if course.end != "invalid"]
+    return Share.over([course.end == "success" for course in valid], [course.start.scene for course in valid])
 
 
 def rates(several: Sequence[dict[str, Any]]) -> list[float]:

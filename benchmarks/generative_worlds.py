@@ -39,6 +39,9 @@ SENTENCES = (
 SPLITS = (0.5, 0.2, 0.15, 0.15, 0.0)
 """Training scenes, and never-trained ones: other objects, categories, backgrounds."""
 
+RL = Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96, preflight=False)
+"""How cells learn, all with the same noise."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -63,10 +66,7 @@ class Config:
     episodes: int = 500
     """Of each evaluation."""
     sft: Sft = field(default_factory=lambda: Sft(warm=1_000, steps=0))
-    rl: Rl = field(
-        default_factory=lambda: Rl(iterations=180, every=0, noise=0.25, kl=0.2, episodes=96, preflight=False)
-    )
-    """With the same noise in all cells."""
+    rl: Rl = RL
     workers: int = 2
     """Cells at once."""
 

@@ -2,9 +2,9 @@
 
 In turn, each kept and gone on with after a kill: a library of all task families; a base that learns to see on its training split;
 demonstrations; fine-tuning on the first 30, 200, 1000 and 3000 of them, from the base and from random weights, a control that gets
-the sentences of other episodes beside a row that lacks the same lessons, and one whose last 2000 demonstrations mend what the policy of the first
-1000 does; evaluation on scenes of the other splits, which nothing was trained on, from starts that nothing was chosen by. Every cell is a small JSON file under docs/results/learning; the table is made of those
-that are there.
+the sentences of other episodes beside a row that lacks the same lessons, and one whose last 2000 demonstrations mend what the policy of
+the first 1000 does; evaluation on scenes of the other splits, which nothing was trained on, from starts that nothing was chosen by. Every
+cell is a small JSON file under docs/results/learning; the table is made of those that are there.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import torch
 import tyro
 from tyro.conf import Positional
 
+from benchmarks.cells import solved
 from benchmarks.perfect_sight import Config as Sight
 from benchmarks.perfect_sight import trained
 from trainer.config import Evaluate, Rl, Zero
@@ -76,9 +77,7 @@ def main(config: Config) -> None:
 def _won(policy: Any, config: Config) -> Share:
     asked = Evaluate(split="unseen", purpose="selection", episodes=config.trials, workers=config.rl.workers)
     starts = starts_of(scenes_of(config.library, asked.split), asked)
-    courses = list(rollout(policy, config.library, starts, asked, Zero(config.rl.steps)))
-    valid = [course for course in courses if course.end != "invalid"]
-    return Share.over([course.end == "success" for course in valid], [course.start.scene for course in valid])
+    return solved(rollout(policy, config.library, starts, asked, Zero(config.rl.steps)))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.cells import solved
 from trainer.config import Evaluate, Sampler, TrunkSettings, Zero
 from trainer.dataset import Dataset, read
 from trainer.evaluate import rollout, starts_of
 from trainer.fit import Plan, fit
 from trainer.folders import claim
-from trainer.metrics import Share
 from trainer.policies.base import Batch, Inputs
 from trainer.policies.flow import FlowPolicy
 from trainer.records import SIDE, Decisions
@@ -112,9 +112,7 @@ def main(config: Config) -> None:
         policy: Any = trained(read(config.data, limit=count), config, count)
         for noise in config.noise:
             policy.noise = noise
-            courses = list(rollout(policy, config.library, starts_of(scenes, asked), asked, Zero()))
-            valid = [course for course in courses if course.end != "invalid"]
-            share = Share.over([course.end == "success" for course in valid], [course.start.scene for course in valid])
+            share = solved(rollout(policy, config.library, starts_of(scenes, asked), asked, Zero()))
             print(
                 f"| {count} | {1e3 * noise:.0f} | {share.rate:.1%} | {100 * share.low:.1f} to {100 * share.high:.1f} | {share.trials} |",
                 flush=True,

@@ -26,11 +26,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.cells import solved
 from trainer.config import Evaluate, Ppo, Rl, Sampler, Zero
 from trainer.dataset import read
 from trainer.episodes import Scenes, stage_of
 from trainer.evaluate import rollout, starts_of
-from trainer.metrics import Share
 from trainer.policies.flow import FlowPolicy
 from trainer.policies.store import load_acting
 from trainer.records import Decisions
@@ -202,9 +202,7 @@ class Watch(BaseCallback):
 
     def look(self) -> None:
         """Print a row."""
-        courses = list(rollout(self.peer, self.config.worlds / "library", self._starts, self._asked, Zero()))  # type: ignore[arg-type]
-        played = [(course.end == "success", course.start.scene) for course in courses if course.end != "invalid"]
-        share = Share.over(*zip(*played, strict=True))
+        share = solved(rollout(self.peer, self.config.worlds / "library", self._starts, self._asked, Zero()))  # type: ignore[arg-type]
         training = f"{self.played.solved / self.played.ended:.2f}" if self.played.ended else "-"
         self.played.solved = self.played.ended = 0
         told = f"{share.rate:.1%} | {100 * share.low:.0f} to {100 * share.high:.0f} | {share.trials} | {training}"

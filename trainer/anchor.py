@@ -37,8 +37,8 @@ class Anchor:
         """Return how far a policy is from what was done in some frames, with gradients; without `sight` of what decides alone."""
         config = self.config
         rows = torch.randint(len(self._windows.frames), (config.batch,), generator=rng).numpy()
-        data = self._data.instructions
-        batch, _ = self._windows.batch(policy, rows, data, rng, config.shift, config.colour, config.strange)
+        said = self._data.instructions
+        batch, _ = self._windows.batch(policy, rows, said, rng, config.shift, config.colour, config.strange)
         with torch.set_grad_enabled(sight):
             tokens, points = policy.look(batch.inputs)
         loss: Tensor = policy.imitation_loss(batch, rng, policy.memory(tokens, points, batch.inputs.state))

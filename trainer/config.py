@@ -354,7 +354,7 @@ class Evaluate:
     """0 to 99. Fixes which these are, and nothing else."""
     out: Path | None = None
     """Folder of the report; default RUN/eval-SPLIT or RUN/eval-SET, with scenes, domain and purpose where they are not the usual ones. One of
-    another library or way of deciding stays."""
+    another library or way of deciding, or of more episodes, stays."""
     domain: str = "paper"
     """What is drawn anew at each start."""
     purpose: Literal["report", "selection"] = "report"

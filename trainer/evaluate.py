@@ -65,7 +65,7 @@ def evaluate(run: Path, library: Path, config: Evaluate, tell: Callable[[str], N
 
     Raises:
         RunError: When the library lacks the split or is for another arm, settings do not go together, the report to compare with is of other
-            starts, or the folder holds a report of another library or way of deciding.
+            starts, or the folder holds a report of another library or way of deciding, or of more episodes.
         CheckpointError: When the policy cannot be read.
     """
     require(config)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from worldgen.shapes import Strict
@@ -114,9 +115,8 @@ class Median(Strict):
         if not len(values):
             return cls()
         data = np.asarray(values, np.float64)
-        names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-        index = np.array([names[group] for group in groups])
-        parts, rng = [data[index == number] for number in range(len(names))], np.random.default_rng(0)
+        index, rng = _numbered(groups), np.random.default_rng(0)
+        parts = [data[index == number] for number in range(index.max() + 1)]
         draws = (rng.integers(len(parts), size=len(parts)) for _ in range(_DRAWS))
         low, high = np.percentile(
             [np.median(np.concatenate([parts[part] for part in draw])) for draw in draws], [2.5, 97.5]
@@ -171,14 +171,19 @@ def design_effect(values: Sequence[float], groups: Sequence[Hashable]) -> float:
     The variance of a mean from sums over groups, G / (G - 1) Σ_g (Σ_i (x_i - x̄))² / n², over that of independent values,
     n / (n - 1) Σ_i (x_i - x̄)² / n² (Kish 1965, Survey Sampling). 1 where it cannot be known: for a single group, or equal values.
     """
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    index = np.array([numbers[group] for group in groups], int)
+    index = _numbered(groups)
     off = np.asarray(values, np.float64) - (np.mean(values) if len(values) else 0.0)
     sums, alone = np.bincount(index, off), float((off**2).sum())
     if len(sums) < 2 or not alone:
         return 1.0
     few = (1 - 1 / len(off)) / (1 - 1 / len(sums))
     return max(1.0, few * float((sums**2).sum()) / alone)
+
+
+def _numbered(groups: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Return a number for each value's group, from 0 on, in the order of first appearance."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], np.int64)
 
 
 def wilson(successes: float, trials: float, effect: float = 1.0) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from .episodes import Scenes, exploring
 from .errors import RunError
 from .evaluate import FIRST
 from .limits import require
-from .metrics import Share, wilson
+from .metrics import Share
 from .play import Course, Slotted, play
 from .policies.store import load_acting
 from .rollout import collect
@@ -116,7 +116,7 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
     noisy = _won(policy, worlds, starts, exploring(config, noise))
     played = (time.monotonic() - begun) / len(starts)
     for _ in range(_TIMES):
-        if policy.kind == "token" or wilson(noisy, len(starts))[1] >= _KEEPS * wilson(quiet, len(starts))[0]:
+        if policy.kind == "token" or Share.of(noisy, _STARTS).high >= _KEEPS * Share.of(quiet, _STARTS).low:
             break
         tell(f"Noise {noise:.3g} leaves {noisy} of {quiet} successes: trying {_LESS * noise:.3g}.")
         noise *= _LESS

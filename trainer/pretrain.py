@@ -110,7 +110,7 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
         net.load_state_dict(_train(net, lessons, config, tell))
         del lessons
         found = figures(net, libraries, config, tell)
-        measured = {split: figures.model_dump(mode="json") for split, figures in found.items()}
+        measured = {split: one.model_dump(mode="json") for split, one in found.items()}
         save_policy(net, config.out / "policy", {**_history(config.base, facts), **measured})
         return found
 

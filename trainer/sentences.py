@@ -16,7 +16,7 @@ from worldgen import vocabulary
 from worldgen.errors import DesignError
 from worldgen.phrases import attribute, attributes, loosely, say, telling, templates
 from worldgen.spec import ObjectSpec, SceneSpec, goal_names
-from worldgen.vocabulary import Affordance
+from worldgen.vocabulary import Affordance, Category
 
 ALONE = ("lifted", "open", "closed")
 """Kinds of sentences that name one object only."""
@@ -55,14 +55,14 @@ class Sentences:
         self._task, goal = spec.task, spec.task.goals[0]
         self._named = [spec.object(name) for name in goal_names(goal)]
         self._kind = "stack" if spec.family() == "stack" else goal.kind
-        self._own = 0.0 if any(_nameless(item) for item in self._named) else _OWN
+        self._own = 0.0 if any(known.nameless for item in self._named if (known := _known(item))) else _OWN
 
     def __call__(self, rng: Rng) -> tuple[str, int, int]:
         """Return a sentence and the indices of the objects that it names first and second; -1 for no second one."""
         if rng.random() >= self._own:
             for _ in range(_TRIES):
                 kind, named = self._about(rng)
-                uses = ("", kind)
+                uses = ("", kind)  # of what is moved that tells nothing
                 nouns = [noun for item, use in zip(named, uses, strict=False) if (noun := self._noun(item, rng, use))]
                 if len(nouns) == len(named):  # else nothing tells one of them from another thing
                     form = _one(templates(kind, self.held_out), rng)
@@ -113,7 +113,11 @@ class Sentences:
     def _told_by_use(self) -> dict[str, int]:
         """Kind of sentence → the only object that this can put things into or onto: that can be named by a word that nobody knows."""
         fit = {
-            kind: [self._index[item.name] for item in self.objects if _affords(item) & uses]
+            kind: [
+                index
+                for index, item in enumerate(self.objects)
+                if (known := _known(item)) and uses & {*known.affordances}
+            ]
             for kind, uses in _USES.items()
         }
         return {kind: some[0] for kind, some in fit.items() if len(some) == 1}
@@ -139,23 +143,17 @@ class Sentences:
 
 def _called(item: ObjectSpec, rng: Rng) -> str:
     """Return a noun for an object: its category or another word for that; for what nobody has a word for, one that means nothing."""
-    if _nameless(item):
-        return strange(rng)
-    known, noun = vocabulary.categories().get(item.category), item.category
+    known, noun = _known(item), item.category
+    if known and known.nameless:
+        return strange(rng)  # which then means what looks like nothing known
     if known and known.synonyms and rng.random() < _SYNONYM:
         noun = _one(known.synonyms, rng)
     return noun.replace("_", " ")
 
 
-def _nameless(item: ObjectSpec) -> bool:
-    """Return whether nobody has a word for an object: a word that means nothing then means what looks like nothing known."""
-    known = vocabulary.categories().get(item.category)
-    return known is not None and known.nameless
-
-
-def _affords(item: ObjectSpec) -> set[Affordance]:
-    known = vocabulary.categories().get(item.category)
-    return set(known.affordances) if known else set()
+def _known(item: ObjectSpec) -> Category | None:
+    """Return the category of an object; None where it is not of the vocabulary, such as a region."""
+    return vocabulary.categories().get(item.category)
 
 
 def strange(rng: Rng) -> str:
