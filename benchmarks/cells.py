@@ -6,6 +6,7 @@ Two processes of one thread are quicker than one after the other with two.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from trainer.metrics import Share
+from trainer.metrics import Share, mean_interval
 from trainer.play import Course
 from trainer.report import Report
 from worldgen.store import write_file
@@ -81,6 +82,32 @@ def pooled(several: Sequence[dict[str, Any]]) -> Share:
             outcomes += [index < solved for index in range(played)]
             scenes += [scene] * played
     return Share.over(outcomes, scenes)
+
+
+def apart(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> str:
+    """Return in words how far runs on some scenes are from runs on others [points]: by both intervals (MOVER; Newcombe 1998, Stat. Med. 17:873)."""
+    one, two = pooled(first), pooled(second)
+    difference = one.rate - two.rate
+    low = difference - math.hypot(one.rate - one.low, two.high - two.rate)
+    high = difference + math.hypot(one.high - one.rate, two.rate - two.low)
+    return f"{100 * difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def gained(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> str:
+    """Return in words how far runs are from others on the same scenes [points]: the mean over scenes of the difference of their rates."""
+    one, two = _by_scene(first), _by_scene(second)
+    mean, low, high = mean_interval([100 * (one[scene] - two[scene]) for scene in sorted(one.keys() & two.keys())])
+    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def _by_scene(several: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the share of successes in each scene, of all runs."""
+    found: dict[str, list[int]] = {}
+    for one in several:
+        for scene, (won, played) in one["scenes"].items():
+            before = found.get(scene, [0, 0])
+            found[scene] = [before[0] + won, before[1] + played]
+    return {scene: won / played for scene, (won, played) in found.items()}
 
 
 def solved(courses: Iterable[Course]) -> Share:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks.cells import kept, logged, rates, save, seconds, side_by_side, tell, words
+from benchmarks.cells import apart, gained, kept, logged, rates, save, seconds, side_by_side, tell, words
 from trainer.config import Demos, Evaluate, Rl, Sft
 from trainer.demos import demonstrate
 from trainer.evaluate import evaluate
@@ -80,6 +80,7 @@ def main(config: Config) -> None:
         _made(config)
     cells = [json.loads(path.read_text()) for path in sorted(config.results.glob("scenes-*.json"))]
     _table(cells)
+    _aims(cells)
     _plot(cells, config.results / "scenes.png")
 
 
@@ -137,7 +138,7 @@ def _table(cells: Sequence[dict[str, Any]]) -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for count in sorted({cell["scenes"] for cell in cells}):
-        group = [cell for cell in cells if cell["scenes"] == count]
+        group = _of(cells, count)
         trained, unseen, shuffled = (
             [cell[name] for cell in group] for name in ("trained", "unseen", "unseen shuffled")
         )
@@ -146,6 +147,24 @@ def _table(cells: Sequence[dict[str, Any]]) -> None:
         parts = [f"{won} of {tried}" for won, tried in ((whole[0] - strange[0], whole[1] - strange[1]), strange)]
         told = " | ".join((words(trained), words(unseen), *parts, words(shuffled), seconds(unseen)))
         print(f"| {count} | {len(group)} | {told} | {unseen[0]['trials']} |")
+
+
+def _aims(cells: Sequence[dict[str, Any]]) -> None:
+    """Print what the table says of trained against never-trained scenes, and of many scenes against few, where the cells are there."""
+    print()
+    for count, some in ((count, _of(cells, count)) for count in sorted({cell["scenes"] for cell in cells})):
+        print(
+            f"- {count} scenes: trained less never-trained {apart([one['trained'] for one in some], [one['unseen'] for one in some])}"
+        )
+    for less, more in ((0, 100), (1, 50), (1, 100)):
+        if (few := _of(cells, less)) and (many := _of(cells, more)):
+            gain = gained([one["unseen"] for one in many], [one["unseen"] for one in few])
+            print(f"- never-trained scenes, {less} → {more} scenes: {gain}")
+
+
+def _of(cells: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the cells with so many training scenes."""
+    return [cell for cell in cells if cell["scenes"] == count]
 
 
 def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
@@ -157,8 +176,7 @@ def _plot(cells: Sequence[dict[str, Any]], path: Path) -> None:
     figure, axis = pyplot.subplots(figsize=(7, 4), layout="constrained")
     counts = sorted({cell["scenes"] for cell in cells})
     for name, label in (("trained", "trained scenes"), ("unseen", "never-trained scenes")):
-        groups = [[cell for cell in cells if cell["scenes"] == count] for count in counts]
-        means = [np.mean(rates([cell[name] for cell in group])) for group in groups]
+        means = [np.mean(rates([cell[name] for cell in _of(cells, count)])) for count in counts]
         (line,) = axis.plot(counts, means, marker="o", label=label)
         each = rates([cell[name] for cell in cells])
         axis.scatter([cell["scenes"] for cell in cells], each, s=12, color=line.get_color(), alpha=0.5)

@@ -113,7 +113,7 @@ def _gradient(learner: Learner, rollout: Rollout, judged: NDArray[np.float64]) -
     gain = torch.from_numpy(normalised(judged, np.ones(len(judged), bool))).float()
     policy.zero_grad()
     for rows in torch.arange(len(rollout)).split(learner.config.batch):
-        logp = rollout.density(policy, rows)
+        logp, _ = rollout.density(policy, rows)
         (logp.sum(dim=(1, 2)) * gain[rows]).sum().backward()
     return torch.cat([value.grad.flatten() for value in policy.parameters() if value.grad is not None])
 

@@ -115,7 +115,7 @@ def _iteration(
     rng = torch.Generator().manual_seed(iteration)
     with _products(spent) if profiled else contextlib.nullcontext():
         begun = time.perf_counter()
-        old = learner.look(rollout)
+        old, _ = learner.look(rollout)
         spent["densities of what was done"] += time.perf_counter() - begun
         begun = time.perf_counter()
         judged = learner.judge(rollout, iteration, rng)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -335,6 +335,13 @@ class Rl:
     """Threads that learn."""
     seed: Annotated[int, Within(0, 99)] = 0
     """0 to 99. Fixes starts, noise and order."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a run hangs on, as JSON can say it: not where it is kept, how long it lasts and who works for it."""
+        unsaid = ("out", "threads", "workers", "iterations", "tensorboard", "films", "guard")
+        made = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        algorithm = {"name": type(self.algorithm).__name__.lower(), **made["algorithm"]}
+        return {**made, "init": self.init.name, "algorithm": algorithm}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ Z = float(special.ndtri(0.975))
 
 _DRAWS = 1000
 """Of a bootstrap."""
+_CLEAR = 6
+"""Least groups whose signs can tell anything at the 5 % level: all of one sign has a chance of 2 / 2^6."""
 
 
 class Share(Strict):
@@ -61,7 +63,8 @@ class Share(Strict):
 
     def words(self) -> tuple[str, str, str]:
         """Return the rate, its interval and the counts in words."""
-        counts = f"{self.successes} of {self.trials}" + (f" in {self.groups} scenes" if self.groups else "")
+        many = {0: "", 1: " in one scene, which says nothing of others"}
+        counts = f"{self.successes} of {self.trials}" + many.get(self.groups, f" in {self.groups} scenes")
         if not self.trials:
             return "-", "no valid trial", counts
         return f"{_percent(self.rate)} %", f"{_percent(self.low)} to {_percent(self.high)} %", counts
@@ -143,6 +146,8 @@ class Paired(Strict):
     """Upper end of the 95 % interval of the difference [percentage points]."""
     p_value: float
     """Exact two-sided test that both succeed equally often: of all signs that the scenes' differences might have; McNemar's where each start has its own."""
+    groups: int = 0
+    """Scenes that the starts share; 0 where each has its own."""
     other: str = ""
     """Name of the second run; empty where nobody gave one."""
     left_out: int = 0
@@ -158,10 +163,11 @@ class Paired(Strict):
         better = "Better" if self.difference > 0 else "Worse"
         verdict = f"{better} than" if self.p_value < 0.05 else "No clear difference from"
         p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        few = f" in {self.groups} scenes, too few for a clear difference" if 0 < self.groups < _CLEAR else ""
         return (
             f"{verdict} {self.other or 'the other run'}",
             f"{self.difference:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}; exact sign-flip test by scene "
-            f"{p_value}; {self.pairs} shared starts, {self.left_out} left out",
+            f"{p_value}; {self.pairs} shared starts{few}, {self.left_out} left out",
         )
 
 
@@ -236,6 +242,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool], groups: Sequence[Hash
         low=100 * low,
         high=100 * high,
         p_value=_signs(ahead, groups),
+        groups=count if (count := len(set(groups))) < len(ahead) else 0,
     )
 
 

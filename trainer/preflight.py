@@ -110,7 +110,7 @@ def preflight(policy: Any, worlds: Slotted, scenes: Scenes, config: Rl, tell: Ca
             raise RunError(f"'{note}' cannot be read: {error}. Delete it, and it is made again.") from error
     order = np.random.default_rng(config.seed).permutation(scenes.names).tolist()
     starts = [Start(order[index % len(order)], _FIRST + index) for index in range(_STARTS)]
-    tell(f"Before learning: {_STARTS} episodes without noise, and as many with")
+    tell(f"Before learning: {_STARTS} episodes without noise, then with noise {config.noise:g}")
     quiet = _won(policy, worlds, starts, Ode(config.steps))  # from random starts, as it will play
     noise, begun = config.noise, time.monotonic()
     noisy = _won(policy, worlds, starts, exploring(config, noise))
@@ -151,7 +151,7 @@ def _predicted(
     rollout = collect(policy, worlds, few, exploring(config, noise), torch.Generator().manual_seed(0))
     decisions = len(rollout) / len(few) * config.episodes
     rows = torch.arange(min(len(rollout), config.batch))
-    step = _timed(policy, lambda: rollout.density(policy, rows))
+    step = _timed(policy, lambda: rollout.density(policy, rows)[0])
     updates = config.epochs * math.ceil(decisions / config.batch)
     tries = config.algorithm.tries if isinstance(config.algorithm, Grpo) else 1  # at most
     passes = config.epochs + 0.4  # densities are looked at once more

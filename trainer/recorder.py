@@ -151,6 +151,8 @@ class Writer:
             with parsing(root / INFO):
                 found = read_interface(info, root / INFO)[0]
             require_fits(found, self.interface, root)
+        elif self._empty():  # nothing was recorded yet, so it may begin otherwise
+            self._note()
         elif (root / BEGUN).exists():
             with parsing(root / BEGUN):
                 begun = dict(read_json(root / BEGUN))
@@ -161,10 +163,8 @@ class Writer:
                     f"'{root}' was begun with {privileged} privileged numbers a frame, not {self._privileged}. "
                     "Choose another folder, or delete this one."
                 )
-        elif any(path.is_file() and path.suffix != ".tmp" for path in root.rglob("*")):
-            raise DatasetError(f"'{root}' holds something else than a dataset. Choose an empty or a new folder.")
         else:
-            self._note()
+            raise DatasetError(f"'{root}' holds something else than a dataset. Choose an empty or a new folder.")
         while (rows := self._whole(self._files)) is not None:
             self._count(rows)
         self._require_tail()
@@ -175,6 +175,11 @@ class Writer:
                 f"'{root}' is a finished dataset that cannot be added to: its files are not those that belong to this '{INFO}'. "
                 "Choose another folder."
             )
+
+    def _empty(self) -> bool:
+        """Tell whether nothing is there but what a Writer notes when it begins."""
+        note = self.root / BEGUN
+        return not any(path.is_file() and path.suffix != ".tmp" and path != note for path in self.root.rglob("*"))
 
     def _note(self) -> None:
         """Make the folder that of an unfinished dataset."""

@@ -7,11 +7,12 @@ on the number of the iteration: a run that was killed goes on to the same weight
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from worldgen.sim.truth import PRIVILEGED
 from worldgen.sim.worlds import ProcessWorlds
-from worldgen.store import file_digest
+from worldgen.store import file_digest, write_file
 
 from . import checkpoint
 from .advantages import among, gae, normalised
@@ -67,7 +68,7 @@ def rl(library: Path, config: Rl, tell: Callable[[str], None] = print) -> Path:
         "digest": file_digest(library / "library.json"),
         "init": policy_digest(str(config.init)),
     }
-    with claim(config.out, {**_plain(config), **begun}):
+    with claim(config.out, {**config.facts(), **begun}):
         return _run(library, config, policy, names, tell)
 
 
@@ -161,13 +162,14 @@ class Learner:
         return int(numbers["iteration"])
 
     def save(self, state: Path, iteration: int, scenes: Scenes) -> None:
-        """Write all that is needed to go on."""
+        """Write all that is needed to go on, and for people how often each scene was played and solved lately."""
         numbers = {"iteration": iteration, "scenes": scenes.numbers(), "pace": self.pace}
         checkpoint.save_training(state, self.net, self.optimiser, numbers, mean=self.mean)
+        write_file(self.config.out / "scenes.json", json.dumps(numbers["scenes"], indent=1) + "\n")
 
     def publish(self, iteration: int) -> dict[str, Any]:
         """Write the policy to `OUT/policy`, and with the running mean of its weights to `OUT/ema`; return what is to be known of it."""
-        facts = {"reinforcement": _plain(self.config), "iterations": iteration}
+        facts = {"reinforcement": self.config.facts(), "iterations": iteration}
         save_policy(self.policy, self.config.out / "policy", facts)
         now = {name: value.clone() for name, value in self.policy.state_dict().items()}
         self.policy.load_state_dict(self.mean)
@@ -181,9 +183,9 @@ class Learner:
         Raises:
             RunError: When the densities of what was done do not repeat, or no gradient is finite.
         """
-        rng, old = generator(self.config, iteration, 2), self.look(rollout)
+        rng, (old, entropy) = generator(self.config, iteration, 2), self.look(rollout)
         off = ((old.sum(dim=(1, 2)) - rollout.acted).exp() - 1).abs()
-        figures = {"off": float(off.max())}
+        figures = {"off": float(off.max()), "entropy": float(entropy.mean())}
         exact = _EXACT * max(1.0, _LOUD / self.config.noise)
         if not figures["off"] <= exact:
             found = f"ratios are off by {figures['off']:.2g} before anything was learned, at most {exact:.2g} is right"
@@ -198,6 +200,7 @@ class Learner:
             if figures["skipped"] and figures["skipped"] >= figures["updates"]:
                 raise RunError("No update had a finite gradient. Use a smaller --lr, and start from a sound policy.")
             if alone:  # and not where they point: the critic knows too little yet
+                figures["updates"] = 0.0
                 for value in self.policy.parameters():
                     if "exp_avg" in (moments := self.optimiser.state[value]):
                         moments["exp_avg"].zero_()
@@ -205,10 +208,11 @@ class Learner:
         return figures
 
     @torch.no_grad()
-    def look(self, rollout: Rollout) -> Tensor:
-        """Return the log-densities (N, A, D) of what was done, by the forward pass that learns."""
+    def look(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Return the log-densities (N, A, D) of what was done and the entropies (N,), by the forward pass that learns."""
         rows = torch.arange(len(rollout)).split(self.config.batch)
-        return torch.cat([rollout.density(self.policy, some) for some in rows])
+        densities, entropies = zip(*(rollout.density(self.policy, some) for some in rows), strict=True)
+        return torch.cat(densities), torch.cat(entropies)
 
     def judge(self, rollout: Rollout, iteration: int, rng: torch.Generator) -> Judged:
         """Return what each decision was worth, the heart of what algorithms differ in. A critic learns here, too."""
@@ -257,7 +261,7 @@ class Learner:
         counted, stopped, skipped = judged.weight.nonzero()[:, 0], False, 0
         self.optimiser.param_groups[0]["lr"] = rate
         for rows in (some for _ in range(self.config.epochs) for some in self._parts(counted, rng)):
-            new = rollout.density(self.policy, rows)
+            new, _ = rollout.density(self.policy, rows)
             loss, parts = policy_loss(
                 self._apart(new),
                 self._apart(old[rows]),
@@ -271,7 +275,8 @@ class Learner:
                 if self.anchor:
                     miss = self.anchor.loss(self.policy, anchored, sight=bool(self.config.trunk_lr and rate))
                     loss, parts["imitation"] = loss + self.config.anchor.weight * miss, float(miss.detach())
-                skipped += not torch.isfinite(descend(loss, self.optimiser, self.policy))
+                parts["gradient"] = float(descend(loss, self.optimiser, self.policy))
+                skipped += not math.isfinite(parts["gradient"])
                 if self.config.trunk_lr and rate:  # a step of its own: its gradient is far larger
                     few = rows[: self.config.frames]
                     sight, parts["sight mm"] = taught(self.policy, rollout.inputs(few), rollout.privileged[few].numpy())
@@ -309,13 +314,3 @@ class Learner:
         """Return rows in a new order, in parts of one size: a small rest would move the weights as far as a whole batch."""
         order: Tensor = rows[torch.randperm(len(rows), generator=rng)]
         return order.tensor_split(-(-len(rows) // self.config.batch))
-
-
-def _plain(config: Rl) -> dict[str, Any]:
-    unsaid = ("out", "threads", "workers", "iterations", "tensorboard", "films", "guard")
-    made = {name: value for name, value in asdict(config).items() if name not in unsaid}
-    return {
-        **made,
-        "init": config.init.name,
-        "algorithm": {"name": type(config.algorithm).__name__.lower(), **made["algorithm"]},
-    }

@@ -55,10 +55,12 @@ class Rollout:
         """Return the trace of some decisions."""
         return {name: part[rows] if isinstance(part, Tensor) else part for name, part in self.trace.items()}
 
-    def density(self, policy: Any, rows: Tensor) -> Tensor:
-        """Return log-densities (R, A, D) of some decisions, from what was seen then, with gradients of what decides."""
+    def density(self, policy: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-densities (R, A, D) and entropies (R,) of some decisions, from what was seen then, with gradients of what decides."""
         trace = self.traced(rows)
-        found: Tensor = policy.density(policy.memory(trace["seen"], trace["points"], self.state[rows]), trace)[0]
+        found: tuple[Tensor, Tensor] = policy.density(
+            policy.memory(trace["seen"], trace["points"], self.state[rows]), trace
+        )
         return found
 
     @torch.no_grad()

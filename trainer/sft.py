@@ -91,7 +91,13 @@ def _start(config: Sft, base: Sighted | None, data: Dataset, root: Path) -> Any:
         try:
             require_fits(data.interface, base.interface, root)
         except DatasetError as error:
-            raise DatasetError(f"{error} Or start from another base: --base FOLDER, or --base none.") from None
+            face = base.interface
+            takes = (
+                f"`trainer demos --size {face.size} --cameras {' '.join(face.cameras)}` on scenes of the {face.robot}"
+            )
+            raise DatasetError(
+                f"{error} '{config.base}' takes what {takes} shows; other data want another base, --base FOLDER, or --base none."
+            ) from None
         going_on = base.kind == config.policy
         given = [f"{name} {value}" for name, value in own.items() if going_on and value != getattr(base, name)]
         if config.trunk not in (base.sizes, TrunkSettings()):

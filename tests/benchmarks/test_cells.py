@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cells import kept, pooled, rates, seconds, words
+from benchmarks.cells import apart, gained, kept, pooled, rates, seconds, words
 from trainer.metrics import Share
 from trainer.records import Played
 from trainer.report import Report, Seeds, summarise
@@ -62,3 +62,13 @@ def test_seconds_of_runs_that_had_successes() -> None:
     never = kept(report({"a": "tt"}))
     assert seconds([never]) == "-"
     assert seconds([never, kept(report(ONE))]) == "2.5"
+
+
+def test_differences_of_runs() -> None:
+    one, two = kept(report(ONE)), kept(report(TWO))
+    told = "+27.8 points (-35.5 to +91.0)"
+    assert gained([two], [one]) == gained([two, two], [one]) == told, "1/3, 1/2 and 0 of scenes"
+    assert gained([one], [one]) == "+0.0 points (+0.0 to +0.0)"
+    many, few = (kept(report({f"{index}": ends for index in range(100)})) for ends in ("st", "tt"))
+    assert apart([many], [many]) == "+0.0 points (-9.7 to +9.7)"
+    assert apart([many], [few]).startswith("+50.0 points (+4")

@@ -216,6 +216,14 @@ def test_words() -> None:
     assert paired(5, 3, 2, 5).words()[0] == "No clear difference from the other run"
 
 
+def test_few_scenes_are_told() -> None:
+    assert Share.over([True, False], "aa").words()[2] == "1 of 2 in one scene, which says nothing of others"
+    five, six = (mcnemar([True] * 12, [False] * 12, [index % count for index in range(12)]) for count in (5, 6))
+    assert five.p_value > 0.05 > six.p_value
+    assert "12 shared starts in 5 scenes, too few for a clear difference, 0 left out" in five.words()[1]
+    assert "12 shared starts, 0 left out" in six.words()[1]
+
+
 def test_plain_values() -> None:
     value = {"a": np.float32(0.5), "b": (np.arange(2), math.inf), 3: {"c": [math.nan, True, None, Path("x")]}}
     assert plain(value) == {"a": 0.5, "b": [[0, 1], None], "3": {"c": [None, True, None, "x"]}}

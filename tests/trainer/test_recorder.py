@@ -156,6 +156,11 @@ class TestResume:
         assert files(tmp_path) == before
         require_equal(read(tmp_path), wanted)
 
+    def test_where_nothing_was_recorded_another_may_begin(self, tmp_path: Path) -> None:
+        Writer(tmp_path, replace(FACE, cameras=("other",)), privileged=3)
+        wanted = write(tmp_path, 3)
+        require_equal(read(tmp_path), wanted)
+
     @pytest.mark.parametrize("writes", range(8))
     def test_killed_before_any_write(
         self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
@@ -209,7 +214,7 @@ class TestResume:
         assert Writer(tmp_path, FACE, 1).episodes == 1
 
     def test_of_another_interface(self, tmp_path: Path) -> None:
-        Writer(tmp_path, FACE)
+        Writer(tmp_path, FACE, per_file=1).add(demonstration(0))
         with pytest.raises(DatasetError, match=r"rate_hz 5\.0 against 10\.0"):
             Writer(tmp_path, replace(FACE, rate_hz=10.0))
 

@@ -33,7 +33,7 @@ class TestInvariants:
     def test_densities_repeat_before_anything_is_learned(self, kind: type[Any]) -> None:
         actor = policy(kind)
         made = rollout(actor)
-        old = Learner(actor, config()).look(made)
+        old, _ = Learner(actor, config()).look(made)
         assert float(((old.sum(dim=(1, 2)) - made.acted).exp() - 1).abs().max()) < 1e-4
         assert old.std() > 0.1
 
@@ -97,7 +97,7 @@ def test_all_ways_to_explore(exploration: Any) -> None:
     actor, settings = policy(), config(exploration=exploration, steps=3)
     made = rollout(actor, settings=settings)
     learner = Learner(actor, settings)
-    off = ((learner.look(made).sum(dim=(1, 2)) - made.acted).exp() - 1).abs()
+    off = ((learner.look(made)[0].sum(dim=(1, 2)) - made.acted).exp() - 1).abs()
     assert float(off.max()) < 1e-4
     assert made.trace["random"].sum(dim=1).eq(1 if exploration == "sde" else 3).all()
     loud = actor.loudness.weight.clone()
@@ -146,7 +146,7 @@ def test_tokens_of_what_was_not_executed_count_for_nothing(algorithm: Any, parts
     learner, made = Learner(actor, settings), rollout(actor)
     steps = torch.from_numpy(made.decided.steps)
     assert (steps < 4).any()
-    logp, rows = learner.look(made), torch.arange(len(made))
+    (logp, _), rows = learner.look(made), torch.arange(len(made))
     judged = Judged(torch.ones(len(made)), torch.rand(len(made)), {})
     weight = learner._weight(made, judged, rows, logp)
     assert learner._apart(logp).shape == weight.shape == (len(made), parts)
@@ -173,7 +173,7 @@ def test_updates_that_are_no_numbers_are_skipped_and_counted() -> None:
     judged = learner.judge(made, 0, torch.Generator().manual_seed(0))
     judged.advantages[:] = float("nan")
     figures = learner.improve(
-        made, learner.look(made), judged, 1e-3, *(torch.Generator().manual_seed(0) for _ in range(2))
+        made, learner.look(made)[0], judged, 1e-3, *(torch.Generator().manual_seed(0) for _ in range(2))
     )
     assert figures["skipped"] == figures["updates"] >= 1
     assert all(torch.equal(one, two) for one, two in zip(before, actor.parameters(), strict=True))
@@ -202,7 +202,7 @@ class TestRollout:
         whole = joined(parts)
         assert len(whole) == sum(map(len, parts))
         assert len(whole.courses) == 9
-        old = Learner(actor, config()).look(whole)
+        old, _ = Learner(actor, config()).look(whole)
         assert float(((old.sum(dim=(1, 2)) - whole.acted).exp() - 1).abs().max()) < 1e-4
 
 
