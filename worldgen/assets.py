@@ -9,8 +9,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
+from functools import cache, partial
 from pathlib import Path
 
 import mujoco
@@ -23,12 +22,10 @@ from .convex import Fidelity
 from .errors import AssetError
 from .files import obj_text, png
 from .footprint import footprint
+from .makers import Candidate, Makers, candidates
 from .robots import TIMESTEP
 from .shapes import BACKING, TOUCHED, Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
 from .spec import ObjectSpec
-
-BACKENDS = {"procedural": "worldgen.backends.mesh_procedural:make"}
-"""Name → "module:function", imported on use; any dotted path of that form is a name too."""
 
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
 
@@ -199,30 +196,35 @@ CONTACT = {
 """How every object touches (physics.md: contacts that grasp)."""
 
 
-def make(item: ObjectSpec, assets: store.Store, backend: str = "procedural") -> Asset:
-    """Return the asset of an object, from the store or newly made.
+def make(item: ObjectSpec, assets: store.Store, makers: Makers = Makers()) -> Asset:
+    """Return the asset of an object, from the store or newly made by the first maker that can.
 
     Name, role and place do not matter: two objects that look alike share one asset.
 
     Raises:
-        AssetError: When the backend is unknown or cannot make the object.
+        AssetError: When no maker can make the object; says what kept each.
     """
-    maker = _backend(backend)
-    inputs = item.model_dump(mode="json", exclude={"name", "role", "place"})
-    key = store.key(
-        {
-            "object": inputs,
-            "words": _meanings(item),
-            "backend": backend,
-            "code": backend_version(backend),
-            "tools": tool_versions(),
-        }
-    )
+    failed: list[str] = []
+    for candidate in candidates(makers, item, failed):
+        inputs = item.model_dump(mode="json", exclude={"name", "role", "place", "makers"})
+        key = store.key(
+            {
+                "object": inputs,
+                "words": _meanings(item),
+                "maker": candidate.inputs,
+                "code": shared_code(),
+                "tools": tool_versions(),
+            }
+        )
+        try:
+            return Asset.load(assets.put(key, partial(_build, candidate, item, key)))
+        except AssetError as error:
+            failed.append(f"{candidate.name}: {error}")
+    raise AssetError(failed[0].partition(": ")[2] if len(failed) == 1 else " ".join(failed))
 
-    def build(folder: Path) -> None:
-        finish(maker(item), item, key, folder)
 
-    return Asset.load(assets.put(key, build))
+def _build(candidate: Candidate, item: ObjectSpec, key: str, folder: Path) -> None:
+    finish(candidate.make(), item, key, folder)
 
 
 def _meanings(item: ObjectSpec) -> list[object]:
@@ -232,24 +234,9 @@ def _meanings(item: ObjectSpec) -> list[object]:
 
 
 @cache
-def _backend(name: str) -> Callable[[ObjectSpec], Shape]:
-    target = BACKENDS.get(name, name)
-    module_name, _, function = target.partition(":")
-    if not function:
-        known = vocabulary.valid_names(name, list(BACKENDS))
-        raise AssetError(f"Unknown asset backend '{name}'. {known} Or give 'module:function'.")
-    try:
-        maker: Callable[[ObjectSpec], Shape] = getattr(import_module(module_name), function)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise AssetError(f"Asset backend '{name}' cannot be imported: {error}.") from error
-    return maker
-
-
-@cache
-def backend_version(name: str) -> str:
-    """Return a digest of the code that makes an asset with a backend."""
-    module = sys.modules[_backend(name).__module__]
-    return store.code_digest(module, sys.modules[__name__], *_SHARED_CODE)
+def shared_code() -> str:
+    """Return a digest of the code that all assets are finished by."""
+    return store.code_digest(sys.modules[__name__], *_SHARED_CODE)
 
 
 _TOOLS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "pillow", "scipy", "shapely", "trimesh")
@@ -275,7 +262,7 @@ def tool_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _TOOLS}
 
 
-def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path, notes: tuple[str, ...] = ()) -> Asset:
+def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
     """Write a backend's shape as an asset into a folder: meshes, texture, collision, record.
 
     Raises:
@@ -309,7 +296,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path, notes: tuple[
         sites=shape.sites,
         footprint=footprint(shape),
         fidelity=convex.fidelity(scored) if scored else None,
-        notes=(*notes, *(note for _, _, note in finished if note)),
+        notes=(*shape.notes, *(note for _, _, note in finished if note)),
         cost=Cost(geoms=sum(len(part.collision) for part in parts), contacts=0, step_us=0),
         provenance=shape.provenance,
     )

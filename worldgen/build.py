@@ -41,6 +41,7 @@ from . import (
 from . import spec as spec_module
 from .errors import AssetError, LayoutError, RenderError, SceneError, StoreError, WorldgenError
 from .library import Rejection, Scene, SceneRecord
+from .makers import Makers
 from .sim import (
     control,
     domains,
@@ -101,7 +102,7 @@ def code_version() -> str:
     return store.key([store.code_digest(*modules), words, os.environ.get("MUJOCO_GL", "")])
 
 
-def job_key(job: Job, spec: SceneSpec, backend: str) -> str:
+def job_key(job: Job, spec: SceneSpec, makers: Makers) -> str:
     """Return the key of everything that decides the bytes of a job's scene."""
     arm = robots.load(spec.robot).folder
     return store.key(
@@ -109,16 +110,16 @@ def job_key(job: Job, spec: SceneSpec, backend: str) -> str:
             "job": [job.name, job.split, job.seed, job.design, [item.model_dump() for item in job.earlier]],
             "spec": spec.model_dump(mode="json"),
             "robot": [store.file_digest(path) for path in sorted(arm.rglob("*")) if path.is_file()],
-            "assets": [backend, assets.backend_version(backend)],
+            "assets": [makers.version(), assets.shared_code()],
             "code": code_version(),
             "tools": assets.tool_versions(),
         }
     )
 
 
-def restore(job: Job, root: Path, cache_root: Path, backend: str = "procedural") -> Outcome | None:
+def restore(job: Job, root: Path, cache_root: Path, makers: Makers = Makers()) -> Outcome | None:
     """Bring what an earlier build made of a job from the cache, with all assets; None when the cache lacks any of it."""
-    found = store.Store(cache_root / "scenes").get(job_key(job, job.spec, backend)) if job.spec else None
+    found = store.Store(cache_root / "scenes").get(job_key(job, job.spec, makers)) if job.spec else None
     if found is None:
         return None
     if (found / _GIVEN_UP).exists():
@@ -138,7 +139,7 @@ FLEETING = frozenset({"crash"})
 _GIVEN_UP = "rejections.json"
 
 
-def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedural") -> Outcome:
+def build(job: Job, root: Path, cache_root: Path | None, makers: Makers = Makers()) -> Outcome:
     """Build the scene of a job into the library at `root`, trying a few seeds.
 
     Whatever goes wrong with one scene is recorded and ends there; only what would stop every scene passes through: a full disk, no
@@ -151,9 +152,9 @@ def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedu
     rejections, cached = job.earlier, store.Store(cache_root / "scenes") if cache_root else None
     for attempt in range(ATTEMPTS):
         try:
-            folder = _build_once(job, job.spec, root, cache_root, backend, attempt, rejections)
+            folder = _build_once(job, job.spec, root, cache_root, makers, attempt, rejections)
             if cached:
-                cached.put(job_key(job, job.spec, backend), partial(store.copy_files, folder))
+                cached.put(job_key(job, job.spec, makers), partial(store.copy_files, folder))
             return Outcome(job.name, True, rejections)
         except (StoreError, RenderError, MemoryError):
             raise
@@ -168,7 +169,7 @@ def build(job: Job, root: Path, cache_root: Path | None, backend: str = "procedu
             found = [Rejection(attempt=attempt, gate="crash", message=f"{type(error).__name__}: {error}")]
         rejections += tuple(found)
     if cached and not FLEETING & {item.gate for item in rejections}:
-        cached.put(job_key(job, job.spec, backend), partial(_write_rejections, rejections))
+        cached.put(job_key(job, job.spec, makers), partial(_write_rejections, rejections))
     return Outcome(job.name, False, rejections)
 
 
@@ -189,14 +190,14 @@ def _build_once(
     spec: SceneSpec,
     root: Path,
     cache_root: Path | None,
-    backend: str,
+    makers: Makers,
     attempt: int,
     earlier: tuple[Rejection, ...],
 ) -> Path:
     """Build one attempt and return the scene's folder."""
     entries = store.Store(root / "assets")
     shared = store.Store(cache_root / "assets") if cache_root else entries
-    made = {item.name: assets.make(item, shared, backend) for item in spec.objects}
+    made = {item.name: assets.make(item, shared, makers) for item in spec.objects}
     painted = mjcf.textures(spec, shared)
     if spec.background.panorama:
         entries.copy_to(spec.background.panorama, shared)

@@ -84,6 +84,7 @@ def make(
     splits: tuple[float, float, float, float, float] = (0.8, 0.05, 0.05, 0.05, 0.05),
     photo: Path | None = None,
     panorama: Path | None = None,
+    photos: Path | None = None,
     store: Path | None = None,
     llm: Llm = Llm(),
 ) -> None:
@@ -100,17 +101,27 @@ def make(
         robot: Arm; see `worldgen robots list`.
         tasks: Text file with one sentence a line, used in turn instead of a request.
         designer: rules (offline), openai, recorded, or "module:Class".
-        assets: Backend that makes objects: procedural, or "module:function".
+        assets: Who makes objects, tried in turn with commas between them: procedural, silhouette (from photos), or "module:function".
         splits: Shares of train, unseen-objects, unseen-categories, unseen-instructions and unseen-backgrounds.
         photo: Photo of a real table to rebuild; needs a language model that sees.
         panorama: Picture of a real room to stand in: twice as wide as high, or six faces of a cube in a column or cross.
+        photos: Folder of photos of objects, for --assets silhouette,procedural. Their names say what they show: mug-1.png, red-mug.jpg.
         store: Folder of everything built before, shared by all libraries; default ~/.cache/worldgen or $WORLDGEN_STORE.
         llm: Endpoint and budget.
     """
     from . import console, data, pipeline
 
     settings = pipeline.Settings(
-        pipeline.sentences(request, tasks), count, seed, robot, designer, assets, splits, _text(photo), _text(panorama)
+        pipeline.sentences(request, tasks),
+        count,
+        seed,
+        robot,
+        designer,
+        assets,
+        splits,
+        _text(photo),
+        _text(panorama),
+        _text(photos),
     )
     with console.progress(count) as progress:
         report = pipeline.make(
@@ -324,6 +335,34 @@ def assets_import(
     console.show_asset(importing.import_mesh(file, category, size, out, colour, material, up, licence, may_train), out)
 
 
+def assets_from_image(
+    file: Positional[Path],
+    category: str,
+    height: float,
+    out: Path = Path("asset"),
+    colour: str = "",
+    material: str = "",
+    licence: str = "user-supplied",
+    may_train: bool = True,
+) -> None:
+    """Turn a photo of one object into a physical asset, without any model. Take it level from the front, flat things from above, on a plain
+    background that the object has not the colour of.
+
+    Args:
+        file: The photo: .png .jpg .webp; one with transparency is cut out already.
+        category: What it is, e.g. mug.
+        height: Of the thing as it stands or lies [m].
+        out: Folder for the asset.
+        colour: Main colour, a word of the vocabulary; empty for what the photo shows.
+        material: What it is made of; gives density and friction. Empty for the usual one.
+        licence: Licence of the photo; goes into the record.
+        may_train: Whether that licence allows training models on what is made of it.
+    """
+    from . import console, importing
+
+    console.show_asset(importing.from_image(file, category, height, out, colour, material, licence, may_train), out)
+
+
 def _endpoint(llm: Llm) -> Any:
     from .wire import DrafterSettings
 
@@ -352,7 +391,7 @@ def robots() -> None:
 
 
 def assets() -> None:
-    """Objects: `worldgen assets import`."""
+    """Objects: `worldgen assets import`, `worldgen assets from-image`."""
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -371,7 +410,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "robots": {"list": robots_list, "add": robots_add},
-    "assets": {"import": assets_import},
+    "assets": {"import": assets_import, "from-image": assets_from_image},
 }
 
 

@@ -21,7 +21,7 @@ from .errors import AssetError
 from .shapes import Geom, Strict, Vector3
 from .solids import Array, Faces, Hull, convex_hull, make_grid, place, surface_distance, surface_points
 
-__all__ = ["Decomposition", "Fidelity", "FidelityPart", "Hull", "decompose", "fidelity", "hull_geoms"]
+__all__ = ["Decomposition", "Fidelity", "FidelityPart", "Hull", "decompose", "fidelity", "hull_geoms", "outside"]
 
 PART_VERTICES, WHOLE_VERTICES = 32, 64
 """Limits of one hull of many, and of a hull that stands for a mesh alone."""
@@ -247,7 +247,7 @@ class FidelityPart(NamedTuple):
     """Origin of the part in the object's frame [m]."""
 
 
-def _outside(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
+def outside(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
     """Return a solid without its sealed voids: nothing gets into a closed can, so filling it is no fault of its collision."""
     label = mesh_solid.pieces(faces)
     pieces = [faces[label == number] for number in range(int(label.max()) + 1)]
@@ -264,7 +264,7 @@ def fidelity(parts: Sequence[FidelityPart]) -> Fidelity:
     Raises:
         AssetError: When there is nothing to score, or a mesh geom names a hull that is not given.
     """
-    solids = [_outside(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
+    solids = [outside(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
     geoms = [place(geom, part.pos, part.hulls) for part in parts for geom in part.geoms]
     if not solids or not geoms:
         raise AssetError(f"{len(solids)} parts with {len(geoms)} collision geoms cannot be scored: give both.")

@@ -1,4 +1,4 @@
-"""A user's own mesh becomes an asset: read with care, cleaned, closed, in metres, weighed, with convex parts. Knows one file."""
+"""A user's own mesh, or a photo, becomes an asset: read with care, closed, in metres, weighed, with convex parts. Knows one file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from . import assets, mesh, mesh_read, store, vocabulary
+from . import assets, mesh, mesh_read, photos, pictures, store, vocabulary
 from .assets import Asset
+from .backends import mesh_silhouette
 from .errors import AssetError
 from .shapes import Part, Provenance, Shape, Site
 from .spec import MAX_SIZE, MIN_SIZE, ObjectSpec
@@ -44,7 +45,8 @@ def import_mesh(
     Raises:
         AssetError: When the file is no usable mesh, a word is unknown, the size is out of bounds, or `out` exists.
     """
-    extents = _checked(file, category, size, out, colour, material)
+    _check_words(category, colour, material)
+    extents = _checked(file, size, out)
     raw = mesh.clean(mesh_read.read(file))
     raw = mesh.to_metres(mesh.solidify(raw), extents, up)
     made = raw.made
@@ -67,6 +69,7 @@ def import_mesh(
             "grasp": _grasp(x, y, z),
         },
         description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
+        notes=(f"solid {made}",) + ((raw.note,) if raw.note else ()),
     )
     item = ObjectSpec(
         name="imported",
@@ -76,14 +79,9 @@ def import_mesh(
         size=(round(x, 4), round(y, 4), round(z, 4)),
         role="target",
     )
-    notes = (f"solid {made}",) + ((raw.note,) if raw.note else ())
     key = store.key({"import": digest, "item": item.model_dump(mode="json"), "up": up})
 
-    def build(folder: Path) -> None:
-        assets.finish(shape, item, key, folder, notes)
-        store.write_manifest(folder)
-
-    return Asset.load(store.publish(out, build))
+    return _published(shape, item, key, out)
 
 
 def _grasp(x: float, y: float, z: float) -> Site:
@@ -92,14 +90,55 @@ def _grasp(x: float, y: float, z: float) -> Site:
     return Site(pos=(0, 0, z * 2 / 3), quat=turn, size=(min(x, y) / 2, 0.005, 0.005))
 
 
-def _checked(
-    file: Path, category: str, size: tuple[float, ...], out: Path, colour: str, material: str
-) -> float | tuple[float, float, float]:
-    """Return the wanted size, one number or three, when all arguments are in order."""
-    if not file.is_file():
-        raise AssetError(f"There is no mesh file '{file}'.")
-    if out.exists():
-        raise AssetError(f"'{out}' exists. Give a new folder with --out.")
+def from_image(
+    file: Path,
+    category: str,
+    height: float,
+    out: Path,
+    colour: str = "",
+    material: str = "",
+    licence: str = "user-supplied",
+    may_train: bool = True,
+) -> Asset:
+    """Make an asset of a photo of one object on a plain background, in a new folder.
+
+    Args:
+        file: PNG, JPEG or WebP.
+        category: What it is; what the vocabulary knows gets that thing's usual proportions where the photo does not show them.
+        height: Of the thing as it stands or lies [m].
+        out: Folder to make.
+        colour: Main colour, a word of the vocabulary; empty for what the photo shows.
+        material: Gives density and friction; empty for the category's usual one, or plastic.
+        licence: Of the photo.
+        may_train: Whether that licence allows training models on what is made of it.
+
+    Raises:
+        AssetError: When the photo shows no single whole object, a word is unknown, the height is out of bounds, or `out` exists.
+    """
+    known = vocabulary.categories().get(category)
+    material = material or (known.materials[0] if known else "plastic")
+    _check_words(category, colour or "natural", material)
+    _checked(file, (height,), out)
+    cutout = photos.read(file)
+    colour = colour or pictures.nearest_colour(cutout.colour(), pictures.colours_of(category))
+    digest = store.file_digest(file)
+    origin = Provenance(backend="silhouette", model=file.name, revision=digest, licence=licence, may_train=may_train)
+    size = mesh_silhouette.usual_size(category, cutout, height)
+    item = ObjectSpec(name="pictured", category=category, colour=colour, material=material, size=size, role="target")
+    shape = mesh_silhouette.make(item, cutout, origin)
+    key = store.key({"photo": digest, "item": item.model_dump(mode="json")})
+    return _published(shape, item, key, out)
+
+
+def _published(shape: Shape, item: ObjectSpec, key: str, out: Path) -> Asset:
+    def build(folder: Path) -> None:
+        assets.finish(shape, item, key, folder)
+        store.write_manifest(folder)
+
+    return Asset.load(store.publish(out, build))
+
+
+def _check_words(category: str, colour: str, material: str) -> None:
     if not category.strip() or len(category) > 64:
         raise AssetError(
             f"Category '{category[:70]}' must have 1 to 64 characters. Say what the object is, e.g. 'mug'."
@@ -107,6 +146,14 @@ def _checked(
     for word, known in ((colour, vocabulary.colours()), (material, vocabulary.materials())):
         if word not in known:
             raise AssetError(f"Unknown word '{word}'. {vocabulary.valid_names(word, list(known))}")
+
+
+def _checked(file: Path, size: tuple[float, ...], out: Path) -> float | tuple[float, float, float]:
+    """Return the wanted size, one number or three, when all arguments are in order."""
+    if not file.is_file():
+        raise AssetError(f"There is no file '{file}'.")
+    if out.exists():
+        raise AssetError(f"'{out}' exists. Give a new folder with --out.")
     if len(size) not in (1, 3):
         raise AssetError(f"--size takes one number (longest side) or three (x y z) in metres, got {len(size)}.")
     for extent in size:

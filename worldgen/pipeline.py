@@ -19,11 +19,12 @@ import numpy as np
 
 import worldgen
 
-from . import assets, data, designer, panorama, render, robots, store
+from . import assets, data, designer, panorama, pictures, render, robots, store
 from .build import ATTEMPTS, FLEETING, Job, Outcome, install_robot
 from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError
 from .library import Index, Rejected, Rejection, Scene, SceneLibrary
+from .makers import Makers
 from .spec import SceneSpec, goal_names
 from .wire import SPLITS, Budget, DrafterSettings, Request, Split
 from .workers import Workers, check_workers
@@ -45,12 +46,15 @@ class Settings:
     robot: str = "widowx"
     designer: str = "rules"
     assets: str = "procedural"
+    """Makers of objects that are tried in turn, with commas between them."""
     splits: tuple[float, ...] = (0.8, 0.05, 0.05, 0.05, 0.05)
     """Shares of `wire.SPLITS`, in their order."""
     photo: str | None = None
     """Photo of a real table to rebuild; language models only."""
     panorama: str | None = None
     """Picture of a real room around the table, in place of the drawn rooms."""
+    photos: str | None = None
+    """Folder of photos of objects, for makers that work from pictures."""
 
     def __post_init__(self) -> None:
         if not self.requests or any(not designer.check_text(text) for text in self.requests):
@@ -72,7 +76,20 @@ class Settings:
         for key, path in (("photo", self.photo), ("panorama", self.panorama)):
             if path and Path(path).is_file():
                 found[key] = {"name": Path(path).name, "sha256": store.file_digest(Path(path))}
+        if self.photos is None:  # libraries without are as they always were
+            del found["photos"]
+        else:
+            album = pictures.album(Path(self.photos))
+            found["photos"] = {"name": album.root.name, "sha256": store.key([photo.digest for photo in album.photos])}
         return found
+
+    def makers(self) -> Makers:
+        """Return who makes the objects.
+
+        Raises:
+            AssetError: When one is unknown, or lacks pictures.
+        """
+        return Makers.of(self.assets, Path(self.photos) if self.photos else None)
 
 
 @dataclass(frozen=True)
@@ -140,6 +157,7 @@ class Planner:
         self.opening = robots.load(settings.robot).recipe.gripper.opening
         self.held = designer.held_out(" ".join(settings.requests))
         self.seen: set[str] = set()
+        self.looks = tuple(settings.makers().looks().items())
         self.panorama = panorama.key_of(Path(settings.panorama)) if settings.panorama else None
 
     def plan(self, index: int) -> tuple[Job, Designed | None]:
@@ -155,7 +173,7 @@ class Planner:
         photo = Path(settings.photo) if settings.photo else None
         for attempt in range(ATTEMPTS):
             seed = int(np.random.SeedSequence([settings.seed, index, attempt]).generate_state(1)[0])
-            request = Request(text, settings.robot, split, seed, photo)
+            request = Request(text, settings.robot, split, seed, photo, self.looks)
             try:
                 designed = designer.design(request, self.drafter, self.opening, self.budget, self.failures, self.held)
             except EndpointError:
@@ -273,8 +291,8 @@ def make(
     check_workers(workers)
     spoken = cache_root or data.cache_folder()  # what language models said outlives a library
     endpoint = replace(endpoint, replies=endpoint.replies or spoken / "replies")
+    makers = settings.makers()  # an unknown one is an error here, not in every scene
     planner = Planner(settings, endpoint, budget or Budget(), spoken / "failed")
-    assets.backend_version(settings.assets)  # an unknown one is an error here, not in every scene
     first = planner.plan(0)  # a request that nobody understands leaves no library behind
     found = SceneLibrary.create(out, settings.stored())
     for folder in (out, *(out / part for part in ("assets", "scenes", "rejected", "robots"))):
@@ -288,7 +306,7 @@ def make(
     outcomes: dict[str, Outcome] = {}
     built = accepted = 0
     try:
-        with Workers(workers, out, cache_root, settings.assets) as pool:
+        with Workers(workers, out, cache_root, makers) as pool:
             for outcome in _run(planner, first, found, pool):
                 outcomes[outcome.name] = outcome
                 built += not outcome.cached

@@ -112,3 +112,5 @@ class Shape:
     provenance: Provenance
     sites: dict[str, Site] = field(default_factory=dict)
     description: str = ""
+    notes: tuple[str, ...] = ()
+    """How it came about where that was not straightforward."""

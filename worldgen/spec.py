@@ -92,6 +92,8 @@ class ObjectSpec(Strict):
     place: Place = Free()
     variant: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of shape and texture: two variants of one description differ visibly."""
+    makers: tuple[Word, ...] = ()
+    """Who makes it, tried in turn; empty for the library's."""
 
     def attributes(self) -> tuple[str, ...]:
         """Return the words that can tell it from another object of its category."""

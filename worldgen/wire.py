@@ -39,6 +39,8 @@ class Request:
     seed: int = 0
     photo: Path | None = None
     """Photo of a real table to rebuild; language models only."""
+    looks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Categories that there are pictures of, each with its colours: to be preferred where nothing is said."""
 
 
 class _Wire(BaseModel):

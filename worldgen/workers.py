@@ -17,6 +17,7 @@ from typing import Any
 from .build import Job, Outcome, build, restore
 from .errors import LibraryError
 from .library import Rejection
+from .makers import Makers
 
 MAX_WORKERS = 256
 
@@ -30,8 +31,8 @@ def check_workers(workers: int) -> None:
 class Workers:
     """Builds jobs: at once in this process for one worker, else in a pool that survives the death of its workers."""
 
-    def __init__(self, workers: int, root: Path, cache_root: Path | None, backend: str) -> None:
-        self.workers, self.root, self.cache_root, self.backend = workers, root, cache_root, backend
+    def __init__(self, workers: int, root: Path, cache_root: Path | None, makers: Makers) -> None:
+        self.workers, self.root, self.cache_root, self.makers = workers, root, cache_root, makers
         self._stack = contextlib.ExitStack()
         self._pool: ProcessPoolExecutor | None = None
 
@@ -44,10 +45,10 @@ class Workers:
     def start(self, job: Job) -> Future[Outcome]:
         """Return what becomes of a job, from the cache where it is there."""
         future: Future[Outcome] = Future()
-        if self.cache_root and (known := restore(job, self.root, self.cache_root, self.backend)):
+        if self.cache_root and (known := restore(job, self.root, self.cache_root, self.makers)):
             future.set_result(known)
         elif self.workers == 1:
-            future.set_result(build(job, self.root, self.cache_root, self.backend))
+            future.set_result(build(job, self.root, self.cache_root, self.makers))
         else:
             return self._submit(job)
         return future
@@ -71,7 +72,7 @@ class Workers:
             if self._pool is None:
                 self._pool = self._stack.enter_context(executor(self.workers))
             try:
-                return self._pool.submit(build, job, self.root, self.cache_root, self.backend)
+                return self._pool.submit(build, job, self.root, self.cache_root, self.makers)
             except BrokenProcessPool:
                 self._pool = None
         raise LibraryError("Workers die as soon as they start. Is there memory left? Try --workers 1.")

@@ -24,6 +24,7 @@ from worldgen.mesh import (
     signed_volume,
     simplify,
     solidify,
+    standing,
     to_metres,
 )
 
@@ -585,3 +586,37 @@ def test_random_damage_never_escapes(tmp_path):
             except ORDINARY:
                 continue
             assert found["faces"].max() < len(found["vertices"])
+
+
+class TestStanding:
+    """As little is cut off below as it takes to stand."""
+
+    @staticmethod
+    def ball(squash=1.0):
+        solid = manifold3d.Manifold.sphere(0.03, 64).scale([1, 1, squash]).to_mesh64()
+        return np.array(solid.vert_properties[:, :3]), np.array(solid.tri_verts, np.int64)
+
+    def test_a_box_stays_as_it_is(self):
+        box = trimesh.creation.box((0.1, 0.05, 0.04))
+        vertices, faces = np.asarray(box.vertices), np.asarray(box.faces)
+        same, also = standing(vertices, faces)
+        assert same is vertices
+        assert also is faces
+
+    @pytest.mark.parametrize("squash", [1.0, 0.6])
+    def test_a_ball_is_cut_until_it_stands(self, squash):
+        vertices, faces = self.ball(squash)
+        cut, left = standing(vertices, faces)
+        assert count_open_edges(left) == 0
+        gone = 1 - np.ptp(cut[:, 2]) / np.ptp(vertices[:, 2])
+        assert 0.005 < gone <= 0.08 + 1e-6
+        flat = cut[cut[:, 2] <= cut[:, 2].min() + 1e-9, :2]
+        com = mass_properties(cut, left, 1000.0).com
+        assert np.hypot(*flat.T).min() >= np.tan(np.radians(10)) * (com[2] - cut[:, 2].min()) * 0.95
+
+    def test_what_never_stands_is_given_up(self):
+        vertices, faces = self.ball()
+        leaning = vertices + vertices[:, [2]] * [3.0, 0, 0]
+        cut, left = standing(leaning, faces)
+        assert count_open_edges(left) == 0
+        assert np.ptp(cut[:, 2]) >= 0.9 * np.ptp(leaning[:, 2])

@@ -316,7 +316,9 @@ class _Composer:
             every = tuple(name for name in every if name != "natural") or every
         usual = vocabulary.categories()[category].colours or phrases().usual_colours.get(material, ()) or every
         usual = tuple(name for name in usual if name in every) or every
+        pictured = dict(self.kinds.brief.request.looks).get(category, ())
         for names in (
+            [name for name in pictured if name in every and unlike(name, avoid)],
             [name for name in usual if unlike(name, avoid)],
             [name for name in every if unlike(name, avoid)],
             [name for name in every if name not in avoid],

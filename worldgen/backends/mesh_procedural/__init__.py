@@ -27,7 +27,9 @@ from . import (
     utensils,
     vessels,
 )
-from .draft import Brief, Draft, finish
+from .draft import Brief, Draft, finish, usual_sites
+
+__all__ = ["TEMPLATES", "make", "usual_sites"]
 
 TEMPLATES: dict[str, Callable[[Brief], Draft]] = {
     "apple": solids.apple,

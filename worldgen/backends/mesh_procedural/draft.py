@@ -182,7 +182,7 @@ def finish(brief: Brief, draft: Draft) -> Shape:
     return Shape(
         parts=tuple(parts),
         texture=brief.texture(),
-        sites=_default_sites(brief.size) | sites,
+        sites=usual_sites(brief.size) | sites,
         provenance=Provenance(backend="procedural", seed=spec.variant, licence="Apache-2.0", may_train=True),
         description=spec.description or f"{spec.colour} {spec.material} {spec.category}",
     )
@@ -208,7 +208,7 @@ def _triple(values: ArrayLike) -> Vector3:
     return x, y, z
 
 
-def _default_sites(size: Vector3) -> dict[str, Site]:
+def usual_sites(size: Vector3) -> dict[str, Site]:
     """Return sites that fit any simple thing: the middle of its top, of its base, and a grip across its narrower side."""
     x, y, z = size
     height = max(z - FINGER, z / 2)
