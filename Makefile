@@ -41,6 +41,11 @@ $(VENV)/.train-ready: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
 	@touch $@
 
+# what tests of models need; they make tiny ones and load them as any other
+$(VENV)/.test-ready: $(VENV)/.train-ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,gen]'
+	@touch $@
+
 opengl:
 	@if [ "$$(uname -s)" = Linux ] && ! ldconfig -p 2>/dev/null | grep -qE 'libEGL\.so\.1|libOSMesa\.so' \
 		&& ! /sbin/ldconfig -p 2>/dev/null | grep -qE 'libEGL\.so\.1|libOSMesa\.so'; then \
@@ -68,13 +73,13 @@ reproduce: setup-train  ## Make the tables of imitation and of generated worlds,
 	$(BIN)/python -m benchmarks.generative_worlds --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.alternatives --workers $(WORKERS)
 
-test: setup-train  ## Run the tests, without the slow ones
+test: setup-train $(VENV)/.test-ready  ## Run the tests, without the slow ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
-test-all: setup-train  ## Run all tests
+test-all: setup-train $(VENV)/.test-ready  ## Run all tests
 	$(BIN)/pytest -n $(WORKERS)
 
 lint: setup  ## Mend what the linter can, format

@@ -13,8 +13,8 @@ import worldgen
 
 ROOT = Path(worldgen.__file__).parent
 LAYERS: tuple[str, ...] = (
-    "errors data store shapes vocabulary language spec phrases wire paint photos files child",
-    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich footprint kinematics pictures robot_import",
+    "errors data store shapes vocabulary language spec phrases wire paint photos making files child",
+    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich footprint generated kinematics pictures robot_import",
     "makers",
     "assets panorama mjcf",
     "library safety camera sim.vetting",
@@ -29,8 +29,11 @@ LAYERS: tuple[str, ...] = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 FIRST = frozenset(LAYERS[0].split())
-SHAPES = {"mesh_silhouette": frozenset({"backends.mesh_procedural"})}
-"""Backends that use another one: what is hollow is a template."""
+SHAPES = {
+    "mesh_silhouette": frozenset({"backends.mesh_procedural"}),
+    "mesh_shap_e": frozenset({"backends.image_diffusers"}),
+}
+"""Backends that use another one: what is hollow is a template, and pipelines are loaded in one place."""
 OUTSIDE_TORCH = {"torch", "torchvision", "transformers", "diffusers", "accelerate", "trainer"}
 
 
@@ -144,7 +147,7 @@ def test_every_module_says_what_it_knows() -> None:
 def test_named_backends_exist() -> None:
     from worldgen import designer, makers
 
-    for table in (makers.PLAIN, makers.PICTURED, designer.BACKENDS):
+    for table in (makers.PLAIN, designer.BACKENDS):
         for target in table.values():
             module, _, attribute = target.partition(":")
             assert importlib.util.find_spec(module), target

@@ -277,7 +277,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
     parts, hulls = tuple(part for part, _, _ in finished), [hulls for _, hulls, _ in finished]
     (folder / "texture.png").write_bytes(png(shape.texture))
     scored = [
-        convex.FidelityPart(part.vertices, part.faces, done.collision, part_hulls, part.pos)
+        convex.FidelityPart(*(part.body or (part.vertices, part.faces)), done.collision, part_hulls, part.pos)
         for part, done, part_hulls in zip(shape.parts, parts, hulls, strict=True)
         if part.solid
     ]
@@ -313,7 +313,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
     collision, note = part.collision, ""
     hulls: dict[str, convex.Hull] = {}
     if part.solid:
-        weighed = mesh.mass_properties(part.vertices, part.faces, density)
+        weighed = mesh.mass_properties(*(part.body or (part.vertices, part.faces)), density)
         mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
     if part.solid and not collision:
         collision, hulls, note = _decompose(part, f"collision{suffix}", folder)
@@ -332,7 +332,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
 
 def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
     """Split a part into convex hulls, write them, and say how they were made."""
-    done = convex.decompose(part.vertices, part.faces)
+    done = convex.decompose(*(part.body or (part.vertices, part.faces)))
     geoms, texts = convex.hull_geoms(done.hulls, prefix)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="ascii")

@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import Positional
 
 from .errors import WorldgenError
+from .making import Images, Server, ShapE
 
 Robot = Annotated[str, tyro.conf.arg(metavar="NAME")]
 
@@ -85,6 +86,10 @@ def make(
     photo: Path | None = None,
     panorama: Path | None = None,
     photos: Path | None = None,
+    image: Images = Images(),
+    shap_e: ShapE = ShapE(),
+    server: Server = Server(),
+    any_licence: bool = False,
     store: Path | None = None,
     llm: Llm = Llm(),
 ) -> None:
@@ -101,11 +106,16 @@ def make(
         robot: Arm; see `worldgen robots list`.
         tasks: Text file with one sentence a line, used in turn instead of a request.
         designer: rules (offline), openai, recorded, or "module:Class".
-        assets: Who makes objects, tried in turn with commas between them: procedural, silhouette (from photos), or "module:function".
+        assets: Who makes objects, tried in turn with commas between them: procedural; from pictures silhouette, shap-e, or http:URL of a server; or
+            "module:function".
         splits: Shares of train, unseen-objects, unseen-categories, unseen-instructions and unseen-backgrounds.
         photo: Photo of a real table to rebuild; needs a language model that sees.
         panorama: Picture of a real room to stand in: twice as wide as high, or six faces of a cube in a column or cross.
-        photos: Folder of photos of objects, for --assets silhouette,procedural. Their names say what they show: mug-1.png, red-mug.jpg.
+        photos: Folder of photos of objects, for makers that work from pictures. Their names say what they show: mug-1.png, red-mug.jpg.
+        image: Text-to-image model that draws the pictures where there are no photos.
+        shap_e: Settings of --assets shap-e.
+        server: Settings of --assets http:URL.
+        any_licence: Also make objects whose licence is not known to let models be trained on them.
         store: Folder of everything built before, shared by all libraries; default ~/.cache/worldgen or $WORLDGEN_STORE.
         llm: Endpoint and budget.
     """
@@ -122,6 +132,10 @@ def make(
         _text(photo),
         _text(panorama),
         _text(photos),
+        image,
+        shap_e,
+        server,
+        any_licence,
     )
     with console.progress(count) as progress:
         report = pipeline.make(

@@ -52,6 +52,10 @@ class AssetError(WorldgenError):
     """An object that could not be made, or a mesh that cannot become one."""
 
 
+class MakerError(WorldgenError):
+    """A model or server that makes objects cannot be had: no fault of the object, so a batch stops and resumes."""
+
+
 class LayoutError(WorldgenError):
     """An object that does not fit; `name` says which."""
 

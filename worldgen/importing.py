@@ -11,11 +11,9 @@ from . import assets, mesh, mesh_read, photos, pictures, store, vocabulary
 from .assets import Asset
 from .backends import mesh_silhouette
 from .errors import AssetError
-from .shapes import Part, Provenance, Shape, Site
+from .generated import VISUAL_FACES, sites
+from .shapes import Part, Provenance, Shape
 from .spec import MAX_SIZE, MIN_SIZE, ObjectSpec
-
-VISUAL_FACES = 2000
-"""Faces kept for drawing."""
 
 
 def import_mesh(
@@ -63,11 +61,7 @@ def import_mesh(
         parts=(Part("", vertices, faces, uv),),
         texture=texture,
         provenance=Provenance(backend="import", model=file.name, revision=digest, licence=licence, may_train=may_train),
-        sites={
-            "top": Site(pos=(0, 0, z), size=(x / 4, y / 4, 0.001)),
-            "bottom": Site(pos=(0, 0, 0)),
-            "grasp": _grasp(x, y, z),
-        },
+        sites=sites(x, y, z),
         description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
         notes=(f"solid {made}",) + ((raw.note,) if raw.note else ()),
     )
@@ -82,12 +76,6 @@ def import_mesh(
     key = store.key({"import": digest, "item": item.model_dump(mode="json"), "up": up})
 
     return _published(shape, item, key, out)
-
-
-def _grasp(x: float, y: float, z: float) -> Site:
-    """Close along the narrower horizontal side, a third below the top."""
-    turn = (1.0, 0.0, 0.0, 0.0) if x <= y else (float(np.sqrt(0.5)), 0.0, 0.0, float(np.sqrt(0.5)))
-    return Site(pos=(0, 0, z * 2 / 3), quat=turn, size=(min(x, y) / 2, 0.005, 0.005))
 
 
 def from_image(

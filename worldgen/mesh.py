@@ -34,6 +34,10 @@ __all__ = [
 
 SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled; wider ones may be meant, as a cup's opening is."""
+THIN, SKIN = 0.02, 2.0
+"""Mean thickness of a sheet, as a share of its longest side, and how many times its volume it must enclose to be but a skin."""
+_WIDER = 4
+"""Times that faces are dropped where holes touch each other, so that they become one hole with one rim."""
 PROPORTION = 1.05
 """Largest ratio between the scales of two axes when three extents are given."""
 SIMPLIFIED = 0.03
@@ -160,8 +164,22 @@ def solidify(raw: RawMesh) -> RawMesh:
     closed = _closed(raw)
     if closed is None:
         return _rebuilt(raw)
+    if _is_thin(closed):
+        filled = _rebuilt(raw)
+        if signed_volume(filled.vertices, filled.faces) > SKIN * signed_volume(closed.vertices, closed.faces):
+            return filled  # a double wall with holes through it, around what is meant
     united = _united(closed)
     return closed if united is None else united
+
+
+def _is_thin(raw: RawMesh) -> bool:
+    """Tell whether a closed mesh is a thin sheet all over, so that it may be but a skin; one with a sealed void in it is as it was meant."""
+    corners = raw.vertices[raw.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    label = mesh_solid.pieces(raw.faces)
+    whole = all(signed_volume(raw.vertices, raw.faces[label == k]) > 0 for k in range(label.max() + 1))
+    thickness = 2 * signed_volume(raw.vertices, raw.faces) / area
+    return whole and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max())
 
 
 def _closed(raw: RawMesh) -> RawMesh | None:
@@ -172,6 +190,12 @@ def _closed(raw: RawMesh) -> RawMesh | None:
             return None
         raw = _flipped(raw, flip)
         loops = mesh_solid.holes(raw.faces)
+        for _ in range(_WIDER):
+            pinched = mesh_solid.pinched(raw.faces) if loops is None else None
+            if pinched is None or not pinched.any():
+                break
+            raw = _kept(raw, ~pinched)
+            loops = mesh_solid.holes(raw.faces)
         if loops is None:
             return None
         limit = SMALL_HOLE * float(np.ptp(raw.vertices, axis=0).max())
@@ -182,8 +206,17 @@ def _closed(raw: RawMesh) -> RawMesh | None:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
             raw = replace(raw, vertices=vertices, faces=faces, uv=uv, made="holes-filled")
     raw = _flipped(raw, mesh_solid.face_outwards(raw.vertices, raw.faces))
+    if raw.made == "holes-filled":  # it was a skin with pinholes, so what it encloses is no void
+        label = mesh_solid.pieces(raw.faces)
+        voids = [k for k in range(label.max() + 1) if signed_volume(raw.vertices, raw.faces[label == k]) < 0]
+        raw = _kept(raw, ~np.isin(label, voids))
     extent = float(np.ptp(raw.vertices, axis=0).max())
     return raw if signed_volume(raw.vertices, raw.faces) > 1e-9 * extent**3 else None
+
+
+def _kept(raw: RawMesh, faces: NDArray[np.bool_]) -> RawMesh:
+    """Return a mesh with some of its faces (F,)."""
+    return replace(raw, faces=raw.faces[faces], uv=None if raw.uv is None else raw.uv[faces])
 
 
 def _flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:

@@ -5,6 +5,8 @@ Knows vertices, faces and pixels; decides nothing: `mesh` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -114,6 +116,14 @@ def holes(faces: Faces) -> list[NDArray[np.int64]] | None:
     return loops
 
 
+def pinched(faces: Faces) -> NDArray[np.bool_]:
+    """Return which faces have a corner where two holes touch: without them there is one hole with a plain rim."""
+    _, _, count = _edges(faces)
+    start = faces.ravel()[count == 1]
+    corner, times = np.unique(start, return_counts=True)
+    return np.asarray(np.isin(faces, corner[times > 1]).any(axis=1), bool)
+
+
 def fill(
     vertices: Array, faces: Faces, uv: Array | None, loops: list[NDArray[np.int64]]
 ) -> tuple[Array, Faces, Array | None]:
@@ -218,13 +228,26 @@ def bake(
 ) -> tuple[Array, NDArray[np.uint8]]:
     """Return uv and a texture for a new surface, coloured from the nearest points of an old one.
 
-    Two faces share a square of the new texture, so no seam of the old one can smear over a face.
-
     Args:
         vertices: (V, 3) of the new surface.
         faces: Of the new surface.
         old: Vertices, faces, uv of corners and texture of the old one.
         size: Side of the new texture [px]; smaller where the faces are few.
+    """
+    return _atlas(faces, vertices, lambda points: _colours(points, *old), size)
+
+
+def paint_vertices(faces: Faces, colours: NDArray[np.uint8], size: int = 1024) -> tuple[Array, NDArray[np.uint8]]:
+    """Return uv and a texture that show colours (V, 3) of vertices, mixed over each face."""
+    return _atlas(faces, colours.astype(float), lambda mixed: np.clip(np.rint(mixed), 0, 255).astype(np.uint8), size)
+
+
+def _atlas(
+    faces: Faces, values: Array, paint: Callable[[Array], NDArray[np.uint8]], size: int
+) -> tuple[Array, NDArray[np.uint8]]:
+    """Return uv and a texture with a triangle for each face, painted by what `paint` says of values (V, 3) that are mixed over it.
+
+    Two faces share a square of the texture, so that no seam can smear over a face.
     """
     side = int(np.ceil(np.sqrt((len(faces) + 1) // 2)))
     cell = int(np.clip(size // side, 6, 64))  # texels a square
@@ -244,11 +267,11 @@ def bake(
     weight = np.clip(np.stack([1 - b - c, b, c], -1), 0, 1)
     weight /= weight.sum(-1, keepdims=True)
     picture = np.zeros((side, side, cell, cell, 3), np.uint8)
-    corners = vertices[faces]
+    corners = values[faces]
     for half, mask in enumerate((first, ~first)):
         mine = np.flatnonzero(number % 2 == half)
         points = np.einsum("wk,fkd->fwd", weight[mask], corners[mine])
-        colours = _colours(points.reshape(-1, 3), *old).reshape(len(mine), -1, 3)
+        colours = paint(points.reshape(-1, 3)).reshape(len(mine), -1, 3)
         block = picture[row[mine], column[mine]]
         block[:, mask] = colours
         picture[row[mine], column[mine]] = block

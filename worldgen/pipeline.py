@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError
 from .library import Index, Rejected, Rejection, Scene, SceneLibrary
 from .makers import Makers
+from .making import Images, Server, ShapE
 from .spec import SceneSpec, goal_names
 from .wire import SPLITS, Budget, DrafterSettings, Request, Split
 from .workers import Workers, check_workers
@@ -34,6 +35,8 @@ MAX_TASKS = 500_000
 """Largest file of sentences [bytes]."""
 SPARE = 0.25
 """Share of extra scenes planned at most, to make up for those given up."""
+_MADE = ("photos", "image", "shap_e", "server", "any_licence")
+"""Settings of makers, which libraries of procedural objects do without."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class Settings:
     """Picture of a real room around the table, in place of the drawn rooms."""
     photos: str | None = None
     """Folder of photos of objects, for makers that work from pictures."""
+    image: Images = field(default_factory=Images)
+    """Who draws pictures of objects where there are no photos."""
+    shap_e: ShapE = field(default_factory=ShapE)
+    server: Server = field(default_factory=Server)
+    any_licence: bool = False
+    """Whether objects may be made that no other model may be trained on."""
 
     def __post_init__(self) -> None:
         if not self.requests or any(not designer.check_text(text) for text in self.requests):
@@ -76,12 +85,16 @@ class Settings:
         for key, path in (("photo", self.photo), ("panorama", self.panorama)):
             if path and Path(path).is_file():
                 found[key] = {"name": Path(path).name, "sha256": store.file_digest(Path(path))}
-        if self.photos is None:  # libraries without are as they always were
-            del found["photos"]
-        else:
-            album = pictures.album(Path(self.photos))
-            found["photos"] = {"name": album.root.name, "sha256": store.key([photo.digest for photo in album.photos])}
-        return found
+        makers = self.makers()
+        if makers.chain == ("procedural",):  # such libraries are as they always were
+            return {key: value for key, value in found.items() if key not in _MADE}
+        album = pictures.album(makers.photos) if makers.photos else None
+        told = {
+            "assets": ",".join(makers.chain),
+            "makers": makers.version(),
+            "photos": album.root.name if album else None,
+        }
+        return {key: value for key, value in found.items() if key not in _MADE} | told
 
     def makers(self) -> Makers:
         """Return who makes the objects.
@@ -89,7 +102,14 @@ class Settings:
         Raises:
             AssetError: When one is unknown, or lacks pictures.
         """
-        return Makers.of(self.assets, Path(self.photos) if self.photos else None)
+        return Makers.of(
+            self.assets,
+            photos=Path(self.photos) if self.photos else None,
+            images=self.image,
+            shap_e=self.shap_e,
+            server=self.server,
+            any_licence=self.any_licence,
+        )
 
 
 @dataclass(frozen=True)
@@ -289,6 +309,7 @@ def make(
         EndpointError: When the language model is out of reach or the budget is used up. The rerun goes on from there.
     """
     check_workers(workers)
+    workers = 1 if settings.makers().heavy else workers  # each process would hold the models
     spoken = cache_root or data.cache_folder()  # what language models said outlives a library
     endpoint = replace(endpoint, replies=endpoint.replies or spoken / "replies")
     makers = settings.makers()  # an unknown one is an error here, not in every scene

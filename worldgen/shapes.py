@@ -97,6 +97,8 @@ class Part:
     pos: Vector3 = (0.0, 0.0, 0.0)
     """Origin of the part in the frame of the root part [m]."""
     joint: Joint | None = None
+    body: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None
+    """Vertices and faces of a closed mesh that stands for it where it is weighed and split, in the part's frame; None where it is closed itself."""
     solid: bool = True
     """False for a mark without mass or contact (a zone painted on the table)."""
 

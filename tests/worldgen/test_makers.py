@@ -23,7 +23,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_first_that_can_makes_it(tmp_path: Path, album: Path) -> None:
-    makers, entries = Makers.of("silhouette,procedural", album), store.Store(tmp_path)
+    makers, entries = Makers.of("silhouette,procedural", photos=album), store.Store(tmp_path)
     pictured = assets.make(item("apple"), entries, makers)
     assert (pictured.provenance.backend, pictured.provenance.model) == ("silhouette", "red-apple-1.png")
     assert pictured.provenance.licence == "user-supplied"
@@ -35,7 +35,7 @@ def test_the_first_that_can_makes_it(tmp_path: Path, album: Path) -> None:
 
 
 def test_an_object_may_name_its_own(tmp_path: Path, album: Path) -> None:
-    makers, entries = Makers.of("silhouette", album), store.Store(tmp_path)
+    makers, entries = Makers.of("silhouette", photos=album), store.Store(tmp_path)
     own = item("apple").model_copy(update={"makers": ("procedural",)})
     assert assets.make(own, entries, makers).provenance.backend == "procedural"
     with pytest.raises(
@@ -45,7 +45,7 @@ def test_an_object_may_name_its_own(tmp_path: Path, album: Path) -> None:
 
 
 def test_when_none_can_all_reasons_are_given(tmp_path: Path, album: Path) -> None:
-    makers = Makers.of("silhouette,procedural", album)
+    makers = Makers.of("silhouette,procedural", photos=album)
     with pytest.raises(
         AssetError, match=r"silhouette: .* has no photo of a red gizmo\. procedural: No template draws a 'gizmo'"
     ):
@@ -57,7 +57,7 @@ def test_another_photo_is_another_asset(tmp_path: Path) -> None:
     for index, radius in enumerate((45, 50)):
         root = tmp_path / f"{index}"
         shoot(root / "red-apple.png", (180 + radius, 40, 30))
-        keys.add(assets.make(item("apple"), entries, Makers.of("silhouette", root)).key)
+        keys.add(assets.make(item("apple"), entries, Makers.of("silhouette", photos=root)).key)
     assert len(keys) == 2
 
 
@@ -65,14 +65,14 @@ def test_another_photo_is_another_asset(tmp_path: Path) -> None:
     ("names", "photos", "says"),
     [
         ("sillhouette", False, "Unknown asset backend 'sillhouette'.*silhouette"),
-        ("silhouette", False, "works from pictures. Give a folder of photos with --photos"),
-        ("procedural", True, "--photos is for makers that work from pictures: silhouette"),
+        ("silhouette", False, "works from pictures. Give a folder of photos with --photos, or a model"),
+        ("procedural", True, "Pictures are for makers that work from them: silhouette"),
         ("json:nothing", False, "cannot be imported"),
     ],
 )
 def test_what_cannot_be_asked_for(album: Path, names: str, photos: bool, says: str) -> None:
     with pytest.raises(AssetError, match=says):
-        Makers.of(names, album if photos else None)
+        Makers.of(names, photos=album if photos else None)
 
 
 def test_a_library_from_photos(tmp_path: Path, album: Path) -> None:
@@ -90,5 +90,5 @@ def test_a_library_from_photos(tmp_path: Path, album: Path) -> None:
     target = scene.record.spec.task.goals[0].target
     made = assets.Asset.load(library.root / "assets" / scene.record.assets[target])
     assert (made.provenance.backend, made.colour) == ("silhouette", "yellow")
-    assert library.index().settings["photos"]["name"] == album.name
+    assert library.index().settings["photos"] == album.name
     assert "photos" not in pipeline.Settings(("put the lemon on the plate",)).stored()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks import solids as torn
 from worldgen import mesh_parse, mesh_solid, solids
 from worldgen.errors import AssetError
 from worldgen.mesh import (
@@ -620,3 +621,29 @@ class TestStanding:
         cut, left = standing(leaning, faces)
         assert count_open_edges(left) == 0
         assert np.ptp(cut[:, 2]) >= 0.9 * np.ptp(leaning[:, 2])
+
+
+class TestTornSolids:
+    """What generators make: faces that are missing here and there, walls that are double, holes through both."""
+
+    @pytest.mark.parametrize("name", ["bowl", "plate", "scissors", "duck"])
+    def test_missing_faces_are_filled(self, name):
+        true = torn.solid_of(name, 6000)
+        made = solidify(torn.removed(*true, 0.02, np.random.default_rng(0)))
+        assert made.made == "holes-filled"
+        assert count_open_edges(made.faces) == 0
+        assert torn.alike(true, (made.vertices, made.faces)) > 0.99
+
+    @pytest.mark.parametrize("through", [False, True])
+    @pytest.mark.parametrize(("name", "least"), [("donut", 0.95), ("bowl", 0.9), ("duck", 0.95)])
+    def test_a_double_wall_is_filled(self, name, least, through):
+        true = torn.solid_of(name, 6000)
+        made = solidify(torn.skin(*true, np.random.default_rng(0), through=through))
+        assert count_open_edges(made.faces) == 0
+        assert torn.alike(true, (made.vertices, made.faces)) > least
+
+    def test_a_thin_sheet_stays_what_it_is(self):
+        box = trimesh.creation.box((0.2, 0.15, 0.002))
+        made = solidify(raw(box))
+        assert made.made == "as-is"
+        assert signed_volume(made.vertices, made.faces) == pytest.approx(0.2 * 0.15 * 0.002)

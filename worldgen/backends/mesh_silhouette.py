@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -347,10 +347,7 @@ def _dressed(shape: Shape, crop: Cutout, elevation: float, mirrored: bool, prove
     seen = ((points - low) / (high - low)).reshape(-1, 3, 2)
     uv[outside] = np.clip(seen, 0, 1) * [share[0], photo.shape[0] / side]
     return Shape(
-        parts=(
-            Part("", part.vertices, part.faces, uv, part.collision, part.pos, part.joint, part.solid),
-            *shape.parts[1:],
-        ),
+        parts=(replace(part, uv=uv), *shape.parts[1:]),
         texture=texture,
         provenance=provenance,
         sites=shape.sites,
