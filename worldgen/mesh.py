@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 SMALL_HOLE = 0.15
-"""Holes up to this share of the longest side are filled; wider ones may be meant, as a cup's opening is."""
+"""Holes up to this share of the longest side are filled, and all triangles; wider ones may be meant, as a cup's opening is."""
 THIN, SKIN = 0.02, 2.0
 """Mean thickness of a sheet, as a share of its longest side, and how many times its volume it must enclose to be but a skin."""
 _WIDER = 4
@@ -200,7 +200,9 @@ def _closed(raw: RawMesh) -> RawMesh | None:
             return None
         limit = SMALL_HOLE * float(np.ptp(raw.vertices, axis=0).max())
         rims = [raw.vertices[raw.faces.ravel()[loop]] for loop in loops]
-        if any(np.ptp(rim, axis=0).max() > limit for rim in rims):
+        if any(
+            len(rim) > 3 and np.ptp(rim, axis=0).max() > limit for rim in rims
+        ):  # a triangle is a face that is missing
             return None
         if loops:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
