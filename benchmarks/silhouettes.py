@@ -45,6 +45,8 @@ class Config:
     """Of each."""
     elevation: float = 8.0
     """From how far above the front pictures are taken [deg]."""
+    above: bool = False
+    """Also photograph what is hollow and flat, such as plates and trays, from above."""
     photos: Path | None = None
     """Folder to keep the photos in."""
 
@@ -66,7 +68,9 @@ def main(config: Config) -> None:
             for variant in config.variants:
                 item = spec(name, variant)
                 asset = assets.make(item, entries)
-                picture = photograph(asset, entries.root / asset.key, config.elevation, seed=variant)
+                picture = photograph(
+                    asset, entries.root / asset.key, config.elevation, seed=variant, above=config.above
+                )
                 if config.photos:
                     config.photos.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(picture).save(
@@ -97,10 +101,15 @@ def spec(category: str, variant: int) -> ObjectSpec:
     )
 
 
-def photograph(asset: Asset, folder: Path, elevation: float = 8.0, side: int = 512, seed: int = 0) -> NDArray[np.uint8]:
-    """Return a picture (side, side, 3) of an asset as a shop would show it: from above where it is flat, with its shadow, else from the front."""
+def photograph(
+    asset: Asset, folder: Path, elevation: float = 8.0, side: int = 512, seed: int = 0, above: bool = False
+) -> NDArray[np.uint8]:
+    """Return a picture (side, side, 3) of an asset as a shop would show it: from above where it is flat, with its shadow, else from the front.
+
+    `above` also takes what is hollow and flat so.
+    """
     width, depth, height = asset.size
-    flat = height < _FLAT * depth and vocabulary.categories()[asset.category].form != "hollow"
+    flat = height < _FLAT * depth and (above or vocabulary.categories()[asset.category].form != "hollow")
     model = mujoco.MjSpec()
     model.compiler.degree = False
     model.meshdir = model.texturedir = str(folder.parent)

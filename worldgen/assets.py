@@ -217,7 +217,9 @@ def make(item: ObjectSpec, assets: store.Store, makers: Makers = Makers()) -> As
             }
         )
         try:
-            return Asset.load(assets.put(key, partial(_build, candidate, item, key)))
+            made = Asset.load(assets.put(key, partial(_build, candidate, item, key)))
+            makers.require_licence(candidate.name, made.provenance)
+            return made
         except AssetError as error:
             failed.append(f"{candidate.name}: {error}")
     raise AssetError(failed[0].partition(": ")[2] if len(failed) == 1 else " ".join(failed))

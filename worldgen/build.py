@@ -39,7 +39,7 @@ from . import (
     vocabulary,
 )
 from . import spec as spec_module
-from .errors import AssetError, LayoutError, RenderError, SceneError, StoreError, WorldgenError
+from .errors import AssetError, LayoutError, MakerError, RenderError, SceneError, StoreError, WorldgenError
 from .library import Rejection, Scene, SceneRecord
 from .makers import Makers
 from .sim import (
@@ -156,7 +156,7 @@ def build(job: Job, root: Path, cache_root: Path | None, makers: Makers = Makers
             if cached:
                 cached.put(job_key(job, job.spec, makers), partial(store.copy_files, folder))
             return Outcome(job.name, True, rejections)
-        except (StoreError, RenderError, MemoryError):
+        except (StoreError, RenderError, MakerError, MemoryError):
             raise
         except GateError as error:
             found = [Rejection(attempt=attempt, gate=gate, message=message) for gate, message in error.failures]

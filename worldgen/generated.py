@@ -10,8 +10,8 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from . import mesh, mesh_solid
 from .errors import AssetError
@@ -21,6 +21,8 @@ from .spec import ObjectSpec
 
 VISUAL_FACES, BODY_FACES = 2000, 6000
 """Faces kept for drawing, and of the body."""
+MAX_FACES = 300_000
+"""Faces that a mesh is thinned to before anything is done with it."""
 FLOATER = 0.05
 """What is not joined to the rest and is shorter than this share of the whole is dropped."""
 LEANING = 30.0
@@ -41,7 +43,7 @@ def shape_of(raw: RawMesh, item: ObjectSpec, provenance: Provenance, up: Literal
     Raises:
         AssetError: When it encloses nothing, or its proportions are far from those of what was asked for.
     """
-    raw = _upright(_one_piece(mesh.clean(raw)), up)
+    raw = _upright(_one_piece(mesh.clean(mesh.simplify(raw, MAX_FACES) if len(raw.faces) > MAX_FACES else raw)), up)
     body = mesh.solidify(raw)
     turn = _resting(body)
     raw, body = (replace(part, vertices=part.vertices @ turn.T) for part in (raw, body))
@@ -82,19 +84,19 @@ def sites(x: float, y: float, z: float) -> dict[str, Site]:
 
 
 def _one_piece(raw: RawMesh) -> RawMesh:
-    """Return a mesh without the small pieces that float around it."""
+    """Return a mesh without the small pieces that float around it, its faces turned one way."""
     label = mesh_solid.pieces(raw.faces)
+    low, high = mesh_solid.piece_boxes(raw.vertices, raw.faces, label)
     whole = float(np.linalg.norm(np.ptp(raw.vertices, axis=0)))
-    kept = np.zeros(len(raw.faces), bool)
-    for number in range(int(label.max()) + 1):
-        mine = label == number
-        corners = raw.vertices[raw.faces[mine].ravel()]
-        kept[mine] = np.linalg.norm(np.ptp(corners, axis=0)) >= FLOATER * whole
-    if kept.all() or not kept.any():
-        return raw
+    kept = (np.linalg.norm(high - low, axis=1) >= FLOATER * whole)[label]
+    if not kept.any():  # a cloud of crumbs
+        kept[:] = True
     used, index = np.unique(raw.faces[kept], return_inverse=True)
-    uv = None if raw.uv is None else raw.uv[kept]
-    return replace(raw, vertices=raw.vertices[used], faces=index.reshape(-1, 3), uv=uv)
+    faces, uv = index.reshape(-1, 3), None if raw.uv is None else raw.uv[kept]
+    made = replace(raw, vertices=raw.vertices[used], faces=faces, uv=uv)
+    flip = mesh_solid.orient(faces)
+    made = made if flip is None else mesh.flipped(made, flip)
+    return mesh.flipped(made, mesh_solid.face_outwards(made.vertices, made.faces))
 
 
 def _upright(raw: RawMesh, up: Literal["y", "z"]) -> RawMesh:
@@ -102,14 +104,34 @@ def _upright(raw: RawMesh, up: Literal["y", "z"]) -> RawMesh:
 
 
 def _resting(body: RawMesh) -> NDArray[np.float64]:
-    """Return the rotation (3, 3) to the pose in which a body rests that is nearest to how it was made; none where all are far."""
-    solid = trimesh.Trimesh(body.vertices, body.faces, process=False)
+    """Return the shortest rotation (3, 3) to a pose in which a body rests, that nearest to how it was made; none where all are far.
+
+    It rests on a facet of its convex hull where its centre of mass is above that facet.
+    """
+    hull = ConvexHull(body.vertices)
     com = mesh.mass_properties(body.vertices, body.faces, 1.0).com
-    poses, _ = trimesh.poses.compute_stable_poses(solid, center_mass=com, sigma=0.0, n_samples=1, threshold=0.0)
-    if not len(poses):
-        return np.eye(3)
-    best: Array = max((pose[:3, :3] for pose in poses), key=lambda turn: turn[2, 2])
-    return best if best[2, 2] >= np.cos(np.radians(LEANING)) else np.eye(3)
+    for index in np.argsort(hull.equations[:, 2]):  # outward normals, the steepest down first
+        normal = hull.equations[index, :3]
+        if -normal[2] < np.cos(np.radians(LEANING)):
+            break
+        flat = np.abs(hull.equations - hull.equations[index]).max(axis=1) < 1e-6  # triangles of one facet
+        if any(_above(com, normal, body.vertices[corners]) for corners in hull.simplices[flat]):
+            return _turned(normal, np.array([0.0, 0.0, -1.0]))
+    return np.eye(3)
+
+
+def _above(point: Array, normal: Array, corners: Array) -> bool:
+    """Tell whether a point is straight above a triangle (3, 3)."""
+    sides = np.roll(corners, -1, axis=0) - corners
+    turns = np.cross(sides, point - corners) @ normal
+    return bool((turns >= 0).all() or (turns <= 0).all())
+
+
+def _turned(one: Array, other: Array) -> NDArray[np.float64]:
+    """Return the shortest rotation (3, 3) from one direction to another that is not opposite (Rodrigues)."""
+    x, y, z = np.cross(one, other)
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + skew + skew @ skew / (1 + float(one @ other)))
 
 
 def _aligned(vertices: Array, size: tuple[float, float, float]) -> NDArray[np.float64]:

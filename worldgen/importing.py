@@ -114,6 +114,9 @@ def from_image(
     size = mesh_silhouette.usual_size(category, cutout, height)
     item = ObjectSpec(name="pictured", category=category, colour=colour, material=material, size=size, role="target")
     shape = mesh_silhouette.make(item, cutout, origin)
+    more = height / float(np.ptp(shape.parts[0].vertices[:, 2]))  # it was fitted into the usual size: take a larger one
+    item = item.model_copy(update={"size": tuple(round(float(side) * more, 4) for side in size)})
+    shape = mesh_silhouette.make(item, cutout, origin)
     key = store.key({"photo": digest, "item": item.model_dump(mode="json")})
     return _published(shape, item, key, out)
 

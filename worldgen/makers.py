@@ -5,6 +5,8 @@ A maker turns an `ObjectSpec` into a `Shape`. Those that work from pictures get 
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import io
 import sys
 import tempfile
@@ -14,12 +16,13 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from . import generated, mesh, mesh_read, mesh_solid, photos, pictures, store, vocabulary
+from . import generated, making, mesh, mesh_read, mesh_solid, photos, pictures, store, vocabulary
 from .backends import image_diffusers, judge_openai, mesh_http, mesh_procedural, mesh_shap_e, mesh_silhouette
 from .errors import AssetError
 from .making import Images, Server, ShapE
@@ -35,6 +38,19 @@ PICTURED: dict[str, tuple[ModuleType, ...]] = {
     "http": (mesh_http, generated, mesh_read),
 }
 """Makers that work from pictures, and whose code their results hang on besides."""
+
+
+_SHARED = (image_diffusers, judge_openai, making, mesh, mesh_solid, photos, pictures)
+_TOOLS = ("diffusers", "torch", "transformers")
+
+
+def _tools(name: str) -> dict[str, str]:
+    """Return the versions of the libraries that can change what a maker makes of pictures; those that are not installed have none."""
+    found = {"opencv": cv2.__version__}
+    for tool in _TOOLS if name == "shap-e" else ():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[tool] = importlib.metadata.version(tool)
+    return found
 
 
 @dataclass(frozen=True)
@@ -62,17 +78,19 @@ class Makers:
 
         Raises:
             AssetError: When a maker is unknown, there are no pictures for one that works from them, or the licence of one forbids training.
+            MakerError: When a server has no address.
         """
         made = cls(**settings)
-        chain = []
-        for name in (part.strip() for part in names.split(",")):
-            kind, _, address = name.partition(":")
-            if kind == "http" and address:
-                made = replace(made, server=replace(made.server, url=address))
-            chain.append("http" if kind == "http" else name)
-        made = replace(made, chain=tuple(chain))
+        parts = [name.strip() for name in names.split(",")]
+        urls = [part.partition(":")[2] for part in parts if part.startswith("http:")]
+        if len(urls) > 1:
+            raise AssetError(f"--assets {names} names {len(urls)} servers. One server at most makes a library.")
+        server = replace(made.server, url=urls[0]) if urls else made.server
+        made = replace(made, server=server, chain=tuple("http" if part.startswith("http:") else part for part in parts))
         for name in made.chain:
             code(name)
+        if "http" in made.chain:
+            mesh_http.address(made.server.url)
         made._require_pictures()
         made._require_licence()
         return made
@@ -89,34 +107,43 @@ class Makers:
             pictures.album(self.photos)
 
     def _require_licence(self) -> None:
-        if self.any_licence:
-            return
-        terms = {name: self.terms(name) for name in self.chain if name in PICTURED}
-        for name, (licence, may_train) in terms.items():
-            if not may_train:
-                raise AssetError(
-                    f"What {name} makes here is under '{licence}', which is not known to let other models be trained on it, and a library is for "
-                    f"training. Say so where it does (--{'server' if name == 'http' else 'image'}.licence NAME "
-                    f"--{'server' if name == 'http' else 'image'}.may-train), or make one for other ends with --any-licence."
-                )
+        """Refuse at once what `require_licence` would refuse of each object."""
+        for name in self.chain if not self.any_licence else ():
+            if name in PICTURED:
+                drawn = self.images.terms() if self.images.model else _OWN
+                for flag, terms in (("image", drawn), (_FLAGS.get(name, ""), self._terms(name))):
+                    if not terms[1]:
+                        raise AssetError(_refusal(name, terms[0], flag))
 
-    def terms(self, name: str) -> tuple[str, bool]:
-        """Return the licences of what a maker makes here, and whether models may be trained on that."""
-        found = [] if self.photos or not self.images.model else [self.images.terms()]
-        found += {"http": [self.server.terms()], "shap-e": [(mesh_shap_e.LICENCE, True)]}.get(name, [])
-        return " and ".join(dict.fromkeys(licence for licence, _ in found)) or "user-supplied", all(
-            may for _, may in found
-        )
+    def require_licence(self, name: str, made: Provenance) -> None:
+        """Refuse an object that models may not be trained on, where a library is for training.
+
+        Raises:
+            AssetError: Which licence it is, and which option accepts it.
+        """
+        if not (made.may_train or self.any_licence):
+            raise AssetError(_refusal(name, made.licence, _FLAGS.get(name, "")))
+
+    def _terms(self, name: str) -> tuple[str, bool]:
+        """Return the licence of what a maker adds to a picture, and whether models may be trained on that."""
+        return {"http": self.server.terms(), "shap-e": self.shap_e.terms()}.get(name, _OWN)
 
     @property
     def heavy(self) -> bool:
         """Whether models run in this process, so that several processes would each hold them."""
         return "shap-e" in self.chain or bool(self.images.model)
 
+    def settings(self) -> dict[str, Any]:
+        """Return what all that they make hangs on but for their code, as JSON can say it."""
+        chain = [[name, self._settings(name)] for name in self.chain]
+        if not set(self.chain) & set(PICTURED):
+            return {"chain": chain}
+        images = image_diffusers.settings(self.images) if self.images.model else None
+        return {"chain": chain, "photos": pictures.album(self.photos).told() if self.photos else [], "images": images}
+
     def version(self) -> list[Any]:
-        """Return what all that they make hangs on, as JSON can say it."""
-        album = [photo.digest for photo in pictures.album(self.photos).photos] if self.photos else []
-        return [[name, code(name), self._settings(name)] for name in self.chain] + album
+        """Return all that what they make hangs on, as JSON can say it."""
+        return [self.settings(), [code(name) for name in self.chain]]
 
     def looks(self) -> dict[str, tuple[str, ...]]:
         """Return the categories that there are photos of, each with its colours: what a designer chooses where nothing is said."""
@@ -126,12 +153,24 @@ class Makers:
         """Return the settings that a maker's results hang on, as JSON can say them."""
         found: dict[str, Any] = {}
         if name == "shap-e":
-            found |= {key: getattr(self.shap_e, key) for key in ("model", "revision", "steps", "grid")}
+            found = {key: getattr(self.shap_e, key) for key in ("model", "revision", "steps", "grid")}
         if name == "http":
-            found |= {key: getattr(self.server, key) for key in ("dialect", "faces", "texture")}
-        if name in PICTURED:
-            found["terms"] = self.terms(name)
-        return found
+            found = {key: getattr(self.server, key) for key in ("model", "dialect", "faces", "texture")}
+            found["url"] = "" if self.server.model else mesh_http.address(self.server.url)  # a named model may move
+        return found | ({"terms": self._terms(name)} if name in PICTURED else {})
+
+
+_OWN = ("", True)
+_FLAGS = {"http": "server", "shap-e": "shap-e"}
+"""Makers whose licence a user may tell, and the group of options that does."""
+
+
+def _refusal(name: str, licence: str, flag: str) -> str:
+    told = f"Say so where it does (--{flag}.licence NAME --{flag}.may-train True), or make one" if flag else "Make one"
+    return (
+        f"What {name} makes here is under '{licence}', which is not known to let other models be trained on it, and a library is for training. "
+        f"{told} for other ends with --any-licence."
+    )
 
 
 @dataclass(frozen=True)
@@ -148,46 +187,61 @@ class Candidate:
 def candidates(makers: Makers, item: ObjectSpec, failed: list[str]) -> Iterator[Candidate]:
     """Yield the ways to make an object, in the order of the chain; what keeps a maker from trying is added to `failed`."""
     for name in item.makers or makers.chain:
+        if name not in {*PLAIN, *PICTURED, *makers.chain}:  # a scene's text must not name code to be run
+            failed.append(f"{name}: it is not among {', '.join(dict.fromkeys((*PLAIN, *PICTURED, *makers.chain)))}.")
+            continue
         inputs: dict[str, Any] = {"maker": name, "code": code(name), **makers._settings(name)}
         if name not in PICTURED:
             yield Candidate(name, inputs, partial(_target(name), item))
             continue
         try:
-            picture, pictured = _picture(makers, item)
+            picture, pictured = _picture(makers, name, item)
         except AssetError as error:
             failed.append(f"{name}: {error}")
             continue
         yield Candidate(name, {**inputs, "picture": picture}, partial(_make, makers, name, item, pictured))
 
 
-def _picture(makers: Makers, item: ObjectSpec) -> tuple[Any, Callable[[], tuple[Cutout, Provenance]]]:
-    """Return what the picture of an object hangs on, and what gets it."""
+def _picture(makers: Makers, name: str, item: ObjectSpec) -> tuple[Any, Callable[[], tuple[Cutout, Provenance]]]:
+    """Return what the picture of an object hangs on, and what gets it: a photo where there is one, else a drawing."""
     if makers.photos is not None:
-        photo = pictures.album(makers.photos).find(item)
-        origin = Provenance(
-            backend="photo", model=photo.path.name, revision=photo.digest, licence="user-supplied", may_train=True
-        )
-        return photo.digest, lambda: (photo.cutout, origin)
+        try:
+            photo = pictures.album(makers.photos).find(item)
+        except AssetError:
+            if not makers.images.model:
+                raise
+        else:
+            origin = Provenance(
+                backend="photo", model=photo.path.name, revision=photo.digest, licence="user-supplied", may_train=True
+            )
+            return [photo.digest, photo.path.name], lambda: (photo.cutout(), origin)
     if makers.images.model:
-        judge = partial(judge_openai.judge, makers.images.judge) if makers.images.judge else None
-        return image_diffusers.inputs(makers.images, item), lambda: image_diffusers.draw(makers.images, item, judge)
+        view = mesh_silhouette.wanted_view(item) if name == "silhouette" else "corner"
+        drawn = image_diffusers.inputs(makers.images, item, view)
+        return drawn, partial(image_diffusers.draw, makers.images, item, view)
     raise AssetError("it works from pictures, and there are none. Give a folder of photos with --photos.")
 
 
 def _make(makers: Makers, name: str, item: ObjectSpec, pictured: Callable[[], tuple[Cutout, Provenance]]) -> Shape:
     """Make an object of its picture."""
     cutout, origin = pictured()
-    licence, may_train = makers.terms(name)
     if name == "silhouette":
         return mesh_silhouette.make(item, cutout, origin.model_copy(update={"backend": name}))
+    up: Literal["y", "z"] = "y"
     if name == "shap-e":
         vertices, faces, colours = mesh_shap_e.mesh_of(makers.shap_e, cutout, item.variant)
-        uv, texture = mesh_solid.paint_vertices(faces, colours)
-        raw, model, up = mesh_read.RawMesh(vertices, faces, uv, texture), makers.shap_e.model.rpartition("/")[2], "z"
+        raw = mesh_read.RawMesh(vertices, faces, *mesh_solid.paint_vertices(faces, colours))
+        model, up = makers.shap_e.model, "z"
     else:
-        raw, model, up = _from_server(makers.server, cutout, item), makers.server.dialect, "y"
-    update = {"backend": name, "model": f"{model}, from {origin.model}", "licence": licence, "may_train": may_train}
-    return generated.shape_of(raw, item, origin.model_copy(update=update), "y" if up == "y" else "z")
+        raw, model = _from_server(makers.server, cutout, item), makers.server.model or makers.server.dialect
+    licence, may_train = makers._terms(name)
+    update = {
+        "backend": name,
+        "model": f"{model.rstrip('/').rpartition('/')[2]}, from {origin.model}",
+        "licence": " and ".join(dict.fromkeys((origin.licence, licence))),
+        "may_train": may_train and origin.may_train,
+    }
+    return generated.shape_of(raw, item, origin.model_copy(update=update), up)
 
 
 def _from_server(server: Server, cutout: Cutout, item: ObjectSpec) -> mesh_read.RawMesh:
@@ -228,5 +282,5 @@ def code(name: str) -> str:
         AssetError: When there is no such maker.
     """
     if name in PICTURED:
-        return store.code_digest(*PICTURED[name], photos, pictures, mesh, mesh_solid)
+        return store.key([store.code_digest(sys.modules[__name__], *PICTURED[name], *_SHARED), _tools(name)])
     return store.code_digest(sys.modules[_target(name).__module__])

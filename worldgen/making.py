@@ -15,6 +15,9 @@ FEW_STEPS: dict[str, tuple[int, float, str]] = {
 """Last part of a model's id → denoising steps, guidance, licence. Those distilled to few steps come out wrong with a pipeline's defaults."""
 
 
+_SHAP_E = "openai/shap-e-img2img"
+
+
 @dataclass(frozen=True)
 class Images:
     """A text-to-image model, and how long it may try."""
@@ -55,7 +58,7 @@ class Images:
 class ShapE:
     """The model, and how long it works."""
 
-    model: str = "openai/shap-e-img2img"
+    model: str = _SHAP_E
     """Id on the Hugging Face hub or local folder."""
     revision: str = ""
     """Of the model; empty for the newest."""
@@ -65,6 +68,14 @@ class ShapE:
     """Denoising steps."""
     grid: int = 128
     """Cells along each side of the grid that the surface is read off."""
+    licence: str = ""
+    """Of the model; empty for what is known of it."""
+    may_train: bool | None = None
+    """Whether that licence lets other models be trained on what it makes; None for what is known."""
+
+    def terms(self) -> tuple[str, bool]:
+        """Return the licence and whether other models may be trained on it: unknown terms allow nothing."""
+        return _terms(self.licence, self.may_train, ("MIT", True) if self.model == _SHAP_E else ("unknown", False))
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class Server:
 
     url: str = ""
     """Such as http://127.0.0.1:8080."""
+    model: str = ""
+    """Name of the model that runs there, for the record; another one gives other objects."""
     dialect: Dialect = "auto"
     """How it is spoken to: generate or send (Hunyuan3D), job (TRELLIS); auto asks it."""
     seconds: float = 600.0
@@ -82,13 +95,13 @@ class Server:
     texture: bool = True
     """Whether it is to be painted."""
     licence: str = ""
-    """Of the model; empty for what is known of the dialect's."""
+    """Of the model; empty for what is known of the servers that speak so."""
     may_train: bool | None = None
     """Whether that licence lets other models be trained on what it makes; None for what is known."""
 
     def terms(self) -> tuple[str, bool]:
         """Return the licence and whether other models may be trained on it: unknown terms allow nothing."""
-        known = {"generate": _HUNYUAN, "send": _HUNYUAN, "job": ("MIT", True)}.get(self.dialect, ("unknown", False))
+        known = _HUNYUAN if self.dialect in ("generate", "send") else ("unknown", False)
         return _terms(self.licence, self.may_train, known)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "RawMesh",
     "clean",
     "count_open_edges",
+    "flipped",
     "mass_properties",
     "read",
     "signed_volume",
@@ -166,7 +167,8 @@ def solidify(raw: RawMesh) -> RawMesh:
         return _rebuilt(raw)
     if _is_thin(closed):
         filled = _rebuilt(raw)
-        if signed_volume(filled.vertices, filled.faces) > SKIN * signed_volume(closed.vertices, closed.faces):
+        thicker = 2 * mesh_solid.SHEET * float(np.ptp(raw.vertices, axis=0).max()) / mesh_solid.CELLS * _area(closed)
+        if signed_volume(filled.vertices, filled.faces) - thicker > SKIN * signed_volume(closed.vertices, closed.faces):
             return filled  # a double wall with holes through it, around what is meant
     united = _united(closed)
     return closed if united is None else united
@@ -174,12 +176,17 @@ def solidify(raw: RawMesh) -> RawMesh:
 
 def _is_thin(raw: RawMesh) -> bool:
     """Tell whether a closed mesh is a thin sheet all over, so that it may be but a skin; one with a sealed void in it is as it was meant."""
-    corners = raw.vertices[raw.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
     label = mesh_solid.pieces(raw.faces)
-    whole = all(signed_volume(raw.vertices, raw.faces[label == k]) > 0 for k in range(label.max() + 1))
-    thickness = 2 * signed_volume(raw.vertices, raw.faces) / area
-    return whole and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max())
+    whole = (mesh_solid.piece_volumes(raw.vertices, raw.faces, label) > 0).all()
+    thickness = 2 * signed_volume(raw.vertices, raw.faces) / _area(raw)
+    return bool(whole and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max()))
+
+
+def _area(raw: RawMesh) -> float:
+    corners = raw.vertices[raw.faces]
+    return float(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    )
 
 
 def _closed(raw: RawMesh) -> RawMesh | None:
@@ -188,7 +195,7 @@ def _closed(raw: RawMesh) -> RawMesh | None:
         flip = mesh_solid.orient(raw.faces)
         if flip is None:
             return None
-        raw = _flipped(raw, flip)
+        raw = flipped(raw, flip)
         loops = mesh_solid.holes(raw.faces)
         for _ in range(_WIDER):
             pinched = mesh_solid.pinched(raw.faces) if loops is None else None
@@ -207,11 +214,10 @@ def _closed(raw: RawMesh) -> RawMesh | None:
         if loops:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
             raw = replace(raw, vertices=vertices, faces=faces, uv=uv, made="holes-filled")
-    raw = _flipped(raw, mesh_solid.face_outwards(raw.vertices, raw.faces))
+    raw = flipped(raw, mesh_solid.face_outwards(raw.vertices, raw.faces))
     if raw.made == "holes-filled":  # it was a skin with pinholes, so what it encloses is no void
         label = mesh_solid.pieces(raw.faces)
-        voids = [k for k in range(label.max() + 1) if signed_volume(raw.vertices, raw.faces[label == k]) < 0]
-        raw = _kept(raw, ~np.isin(label, voids))
+        raw = _kept(raw, mesh_solid.piece_volumes(raw.vertices, raw.faces, label)[label] >= 0)
     extent = float(np.ptp(raw.vertices, axis=0).max())
     return raw if signed_volume(raw.vertices, raw.faces) > 1e-9 * extent**3 else None
 
@@ -221,7 +227,8 @@ def _kept(raw: RawMesh, faces: NDArray[np.bool_]) -> RawMesh:
     return replace(raw, faces=raw.faces[faces], uv=None if raw.uv is None else raw.uv[faces])
 
 
-def _flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
+def flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
+    """Return a mesh with some faces (F,) turned over, their texture with them."""
     if not flip.any():
         return raw
     faces = np.where(flip[:, None], raw.faces[:, ::-1], raw.faces)

@@ -54,6 +54,21 @@ def pieces(faces: Faces) -> NDArray[np.int64]:
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 
+def piece_volumes(vertices: Array, faces: Faces, label: NDArray[np.int64]) -> Array:
+    """Return the volume that each piece encloses, negative where it is inside out."""
+    a, b, c = (vertices[faces[:, k]] - vertices.mean(axis=0) for k in range(3))
+    return np.asarray(np.bincount(label, np.einsum("ij,ij->i", a, np.cross(b, c)) / 6), float)
+
+
+def piece_boxes(vertices: Array, faces: Faces, label: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return the lowest and the highest corner of the box around each piece."""
+    count, corners = int(label.max()) + 1, vertices[faces]
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    np.minimum.at(low, label, corners.min(axis=1))
+    np.maximum.at(high, label, corners.max(axis=1))
+    return low, high
+
+
 def orient(faces: Faces) -> NDArray[np.bool_] | None:
     """Return which faces to flip so that neighbours agree, or None where that is impossible (a Möbius strip).
 
@@ -76,22 +91,14 @@ def orient(faces: Faces) -> NDArray[np.bool_] | None:
 def face_outwards(vertices: Array, faces: Faces) -> NDArray[np.bool_]:
     """Return which faces to flip so that every closed piece encloses a positive volume, but one nested in another stays a void."""
     label = pieces(faces)
-    flip = np.zeros(len(faces), bool)
-    volumes, boxes = [], []
-    for index in range(label.max() + 1):
-        mine = faces[label == index]
-        volumes.append(signed_volume(vertices, mine))
-        corners = vertices[np.unique(mine)]
-        boxes.append((corners.min(axis=0), corners.max(axis=0)))
-    for index, volume in enumerate(volumes):
-        low, high = boxes[index]
-        inside = (
-            other > 0 and abs(other) > abs(volume) and (boxes[k][0] < low).all() and (high < boxes[k][1]).all()
-            for k, other in enumerate(volumes)
-        )
-        if volume < 0 and not any(inside):
-            flip |= label == index
-    return flip
+    volumes, (low, high) = piece_volumes(vertices, faces, label), piece_boxes(vertices, faces, label)
+    flipped = np.zeros(len(volumes), bool)
+    for index in np.flatnonzero(volumes < 0):
+        around = (volumes > 0) | (np.arange(len(volumes)) != index)
+        around &= np.abs(volumes) > abs(volumes[index])
+        around &= (low < low[index]).all(axis=1) & (high[index] < high).all(axis=1)
+        flipped[index] = not around.any()
+    return np.asarray(flipped[label], bool)
 
 
 def holes(faces: Faces) -> list[NDArray[np.int64]] | None:

@@ -26,7 +26,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 _BORDER = 0.03
 """Width of the frame that shows nothing but background, as a share of the picture's sides."""
 _OTHER, _SPECK = 0.02, 0.002
-"""Share of the object's area from which a second piece is another object, and below which it is nothing at all."""
+"""Share of the object's area from which a second piece is another object and below which it is dust, and below which a hole is none."""
 _LEVELS = 4.0, 12.0
 """Bounds of how unlike the background an object's colours are at least [CIELAB, weighed by `_WEIGHTS`]."""
 _WEIGHTS = 0.3, 2.0, 1.5
@@ -92,7 +92,7 @@ def read(path: Path) -> Cutout:
     picture = np.ascontiguousarray(pixels[..., :3])
     if min(picture.shape[:2]) < 32:
         raise AssetError(f"'{path}' has {picture.shape[1]} x {picture.shape[0]} pixels, too few to see an object.")
-    made = cut(picture) if alpha.all() else Cutout(picture, alpha)
+    made = cut(picture) if alpha.all() else Cutout(picture, _whole(alpha))
     if found := problems(made):
         raise AssetError(f"'{path}' does not show one whole object on a plain background: {'; '.join(found)}.")
     return made
@@ -155,18 +155,18 @@ def _unlike_border(picture: Picture) -> NDArray[np.float32]:
 
 
 def _whole(mask: Mask) -> Mask:
-    """Return a mask without specks, in it or beside it."""
-    mask = _without_specks(mask)
-    return ~_without_specks(~mask)
+    """Return a mask without dust beside it and specks in it."""
+    mask = _without(mask, _OTHER)
+    return ~_without(~mask, _SPECK)
 
 
-def _without_specks(mask: Mask) -> Mask:
+def _without(mask: Mask, share: float) -> Mask:
+    """Return a mask without its pieces that are smaller than a share of the largest."""
     count, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if count < 2:
         return mask
-    kept = np.flatnonzero(areas >= max(_SPECK * areas.sum(), 4)) + 1
-    return np.isin(label, kept)
+    return np.isin(label, np.flatnonzero(areas >= max(share * areas.max(), 4)) + 1)
 
 
 def problems(cutout: Cutout, largest: float = _LARGEST) -> list[str]:

@@ -1,13 +1,15 @@
 """Where the picture of an object comes from: a user's folder of photos. Knows files and words, no meshes.
 
-A photo's name says what it shows, and may say its colour: `mug.png`, `red-mug-2.jpg`, `mugs/IMG_7.jpg`. Where it does not, the photo does.
+A photo's name says what it shows, and may say its colour, pattern and material: `mug.png`, `red-mug-2.jpg`, `mugs/IMG_7.jpg`. Where it does not, the photo does.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,34 +31,50 @@ class Photo:
 
     path: Path
     category: str
-    said: str
-    """Colour in its name; empty for none."""
+    said: frozenset[str]
+    """Words of the vocabulary in its name: colour, pattern, material."""
+    digest: str
+    """Of the file's content."""
 
-    @cached_property
     def cutout(self) -> Cutout:
-        """The object in it.
+        """Return the object in it.
 
         Raises:
             AssetError: When it shows no single whole object.
         """
-        return photos.read(self.path)
+        found = _cut(self.path, self.digest)
+        if isinstance(found, str):
+            raise AssetError(found)
+        return found
 
-    @property
     def colour(self) -> str:
-        """Its colour, a word of the vocabulary that the category may have."""
-        if self.said:
-            return self.said
-        return nearest_colour(self.cutout.colour(), colours_of(self.category))
+        """Return its colour, a word of the vocabulary that the category may have.
 
-    @cached_property
-    def digest(self) -> str:
-        """Of the file's content."""
-        return store.file_digest(self.path)
+        Raises:
+            AssetError: When its name does not say it, and it shows no single whole object.
+        """
+        said = sorted(self.said & vocabulary.colours().keys())
+        return said[0] if said else nearest_colour(self.cutout().colour(), colours_of(self.category))
+
+    def suits(self, item: ObjectSpec) -> bool:
+        """Tell whether it may show an object, by pattern and material: a photo without such words is of a plain thing of any material."""
+        patterns = self.said & set(vocabulary.patterns()) or {"plain"}
+        materials = self.said & vocabulary.materials().keys() or {item.material}
+        return item.pattern in patterns and item.material in materials
+
+
+@lru_cache(maxsize=64)
+def _cut(path: Path, digest: str) -> Cutout | str:
+    """Return what a photo shows, or what is wrong with it."""
+    try:
+        return photos.read(path)
+    except AssetError as error:
+        return str(error)
 
 
 @dataclass(frozen=True)
 class Album:
-    """The photos of a folder."""
+    """The photos of a folder, each content once."""
 
     root: Path
     photos: tuple[Photo, ...]
@@ -75,47 +93,55 @@ class Album:
             raise AssetError(
                 f"'{root}' holds {len(found)} photos ({', '.join(ENDINGS)}); 1 to {MAX_PHOTOS} are allowed."
             )
-        return cls(root, tuple(_named(path, root) for path in found))
+        named = [_named(path, root) for path in found]
+        return cls(root, tuple({photo.digest: photo for photo in reversed(named)}.values())[::-1])
+
+    def told(self) -> list[list[Any]]:
+        """Return all that objects made of it hang on, as JSON can say it."""
+        return [[photo.digest, photo.path.name, photo.category, sorted(photo.said)] for photo in self.photos]
 
     def looks(self) -> dict[str, tuple[str, ...]]:
         """Return the categories that there are good photos of, each with its colours."""
         made: dict[str, dict[str, None]] = {}
         for photo in self.photos:
-            try:
-                made.setdefault(photo.category, {})[photo.colour] = None
-            except AssetError:
-                continue  # whoever wants to use it is told
+            with suppress(AssetError):  # whoever wants to use it is told
+                made.setdefault(photo.category, {})[photo.colour()] = None
         return {category: tuple(colours) for category, colours in sorted(made.items()) if colours}
 
     def find(self, item: ObjectSpec) -> Photo:
-        """Return the photo of an object, by its category, colour and variant; objects of training scenes never share one with held-out ones.
+        """Return the photo of an object, by its category, words and variant; objects of training scenes never share one with held-out ones.
 
         Raises:
             AssetError: When there is none, or what is wrong with those that there are.
         """
         reasons, fits = list[str](), list[Photo]()
         for photo in self.photos:
-            if photo.category == item.category:
+            if photo.category == item.category and photo.suits(item):
                 try:
-                    photo.cutout  # noqa: B018  # one that shows nothing is as good as none
+                    photo.cutout()
                     fits.append(photo)
                 except AssetError as error:
                     reasons.append(str(error))
-        alike = [photo for photo in fits if photo.colour == item.colour]
+        alike = sorted((photo for photo in fits if photo.colour() == item.colour), key=lambda photo: photo.digest)
         held = item.variant % HELD_PHOTO == 0
         chosen = [photo for index, photo in enumerate(alike) if (index % HELD_PHOTO == HELD_PHOTO - 1) == held]
         if chosen:
-            return chosen[item.variant // HELD_PHOTO % len(chosen)]
-        what = f"a {item.colour} {item.category}"
+            return chosen[item.variant * 2_654_435_761 % 2**32 * len(chosen) >> 32]  # spread as by chance (Knuth)
+        pattern = f"{item.pattern} " if item.pattern != "plain" else ""
+        what = f"a {item.colour} {pattern}{item.category}"
         if alike:
             raise AssetError(
                 f"'{self.root}' has {len(alike)} photos of {what}, none of which is kept for the {'held-out' if held else 'training'} split "
                 f"(every {HELD_PHOTO}th is held out)."
             )
         if fits:
-            colours = ", ".join(dict.fromkeys(photo.colour for photo in fits))
+            colours = ", ".join(dict.fromkeys(photo.colour() for photo in fits))
             raise AssetError(f"'{self.root}' has no photo of {what}, only in {colours}.")
         raise AssetError(" ".join(reasons) or f"'{self.root}' has no photo of {what}.")
+
+
+_WORDS = {"wooden": "wood", "striped": "stripes", "dotted": "dots", "glassy": "glass", "checked": "checks"}
+"""Other forms of words in names."""
 
 
 @cache
@@ -130,8 +156,9 @@ def _named(path: Path, root: Path) -> Photo:
     for part in reversed(parts):
         words = split_words("".join(c if c.isalpha() else " " for c in part))
         if category := _category(words):
-            colours = [word for word in words if word in vocabulary.colours()]
-            return Photo(path, category, colours[0] if colours else "")
+            known = {*vocabulary.colours(), *vocabulary.patterns(), *vocabulary.materials()}
+            said = known & {_WORDS.get(word, word) for word in words}
+            return Photo(path, category, frozenset(said), store.file_digest(path))
     raise AssetError(
         f"The name of '{path}' does not say what it shows. Begin it with a category, such as mug-1{path.suffix}."
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 import worldgen
 
-from . import assets, data, designer, panorama, pictures, render, robots, store
+from . import assets, data, designer, panorama, render, robots, store
 from .build import ATTEMPTS, FLEETING, Job, Outcome, install_robot
 from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError
@@ -88,12 +88,7 @@ class Settings:
         makers = self.makers()
         if makers.chain == ("procedural",):  # such libraries are as they always were
             return {key: value for key, value in found.items() if key not in _MADE}
-        album = pictures.album(makers.photos) if makers.photos else None
-        told = {
-            "assets": ",".join(makers.chain),
-            "makers": makers.version(),
-            "photos": album.root.name if album else None,
-        }
+        told = {"assets": ",".join(makers.chain), "makers": makers.settings(), "any_licence": makers.any_licence}
         return {key: value for key, value in found.items() if key not in _MADE} | told
 
     def makers(self) -> Makers:

@@ -38,8 +38,9 @@ class Category(Strict):
     """Irregular plural; empty means the regular one."""
     held_out: bool = False
     """Kept out of the training split, unless a request names it."""
-    form: Literal["", "hollow", "flat"] = ""
-    """How a picture of it becomes solid: with the cavity of its template, with the same depth everywhere, or as its outline suggests."""
+    form: Literal["", "hollow", "flat", "turned"] = ""
+    """How a picture of it becomes solid: with the cavity of its template, with the same depth everywhere, turned about its upright axis, or as
+    its outline suggests."""
     nameless: bool = False
     """Nobody has a word for it: only in scenes of requests that call it by its key, and spoken of in pictures in words that mean nothing."""
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from worldgen import assets, pipeline, store
-from worldgen.errors import AssetError
+from worldgen.backends import mesh_procedural
+from worldgen.errors import AssetError, MakerError
 from worldgen.library import SceneLibrary
 from worldgen.makers import Makers
+from worldgen.making import Images, Server
+from worldgen.shapes import Shape
+from worldgen.spec import ObjectSpec
 
 from .test_pictures import item, shoot
 
@@ -68,6 +73,7 @@ def test_another_photo_is_another_asset(tmp_path: Path) -> None:
         ("silhouette", False, "works from pictures. Give a folder of photos with --photos, or a model"),
         ("procedural", True, "Pictures are for makers that work from them: silhouette"),
         ("json:nothing", False, "cannot be imported"),
+        ("http:http://a,http:http://b", True, "names 2 servers"),
     ],
 )
 def test_what_cannot_be_asked_for(album: Path, names: str, photos: bool, says: str) -> None:
@@ -90,5 +96,54 @@ def test_a_library_from_photos(tmp_path: Path, album: Path) -> None:
     target = scene.record.spec.task.goals[0].target
     made = assets.Asset.load(library.root / "assets" / scene.record.assets[target])
     assert (made.provenance.backend, made.colour) == ("silhouette", "yellow")
-    assert library.index().settings["photos"] == album.name
-    assert "photos" not in pipeline.Settings(("put the lemon on the plate",)).stored()
+    told = library.index().settings["makers"]
+    assert [name for name, _ in told["chain"]] == ["silhouette", "procedural"]
+    assert sorted(photo[1] for photo in told["photos"]) == ["red-apple-1.png", "yellow-lemon.png"]
+    assert not {"photos", "makers"} & pipeline.Settings(("put the lemon on the plate",)).stored().keys()
+
+
+def forbidden(item: ObjectSpec) -> Shape:
+    """Make what no model may be trained on."""
+    made = mesh_procedural.make(item)
+    return replace(made, provenance=made.provenance.model_copy(update={"licence": "forbidding", "may_train": False}))
+
+
+def test_what_no_model_may_be_trained_on_is_refused(tmp_path: Path) -> None:
+    name = f"{__name__}:forbidden"
+    with pytest.raises(AssetError, match=r"under 'forbidding', .* Make one for other ends with --any-licence"):
+        assets.make(item("apple"), store.Store(tmp_path), Makers.of(name))
+    assert not assets.make(item("apple"), store.Store(tmp_path), Makers.of(name, any_licence=True)).provenance.may_train
+
+
+def test_the_text_of_a_scene_names_no_code(tmp_path: Path) -> None:
+    own = item("apple").model_copy(update={"makers": (f"{__name__}:forbidden",)})
+    with pytest.raises(AssetError, match="it is not among procedural, silhouette"):
+        assets.make(own, store.Store(tmp_path))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_is_gone_stops_the_batch(tmp_path: Path, album: Path, workers: int) -> None:
+    """It is no fault of the scenes: nothing is rejected, and the same command goes on."""
+    settings = pipeline.Settings(
+        ("put the lemon on the plate",), count=2, assets="http:http://127.0.0.1:1,procedural", splits=(1, 0, 0, 0, 0),
+        photos=str(album), server=Server(licence="MIT", may_train=True, dialect="generate"),
+    )  # fmt: skip
+    with pytest.raises(MakerError, match="Is the server running"):
+        pipeline.make(settings, tmp_path / "library", workers=workers)
+    assert not list((tmp_path / "library" / "rejected").iterdir())
+    assert not list((tmp_path / "library" / "scenes").iterdir())
+
+
+def test_settings_hold_what_decides(album: Path) -> None:
+    """Another model, prompt, photo or name of a photo is another library; where a server runs is not, once its model has a name."""
+    base = Makers.of("silhouette", images=Images("m/FLUX.2-klein-4B"))
+    assert base.settings() != Makers.of("silhouette", images=Images("m/FLUX.2-klein-4B", steps=7)).settings()
+    assert base.settings() != Makers.of("silhouette", images=Images("m/FLUX.1-schnell")).settings()
+    assert base.settings() != Makers.of("silhouette", photos=album).settings()
+    ours = {"licence": "MIT", "may_train": True}
+    named, also = (
+        Makers.of(f"http:http://127.0.0.1:{port}", photos=album, server=Server(model="TRELLIS", **ours))
+        for port in (1, 2)
+    )
+    assert named.settings() == also.settings()
+    assert named.settings() != Makers.of("http:http://127.0.0.1:1", photos=album, server=Server(**ours)).settings()

@@ -642,8 +642,9 @@ class TestTornSolids:
         assert count_open_edges(made.faces) == 0
         assert torn.alike(true, (made.vertices, made.faces)) > least
 
-    def test_a_thin_sheet_stays_what_it_is(self):
-        box = trimesh.creation.box((0.2, 0.15, 0.002))
+    @pytest.mark.parametrize("thickness", [0.0003, 0.0005, 0.001, 0.002])
+    def test_a_thin_sheet_stays_what_it_is(self, thickness):
+        box = trimesh.creation.box((0.2, 0.15, thickness))
         made = solidify(raw(box))
         assert made.made == "as-is"
-        assert signed_volume(made.vertices, made.faces) == pytest.approx(0.2 * 0.15 * 0.002)
+        assert signed_volume(made.vertices, made.faces) == pytest.approx(0.2 * 0.15 * thickness)

@@ -49,7 +49,7 @@ def item(category: str = "mug", colour: str = "red", variant: int = 1) -> Object
 def test_names_say_what_photos_show(tmp_path: Path, name: str, category: str, colour: str) -> None:
     shoot(tmp_path / name)
     (photo,) = Album.open(tmp_path).photos
-    assert (photo.category, photo.said) == (category, colour)
+    assert (photo.category, photo.said) == (category, frozenset({colour} - {""}))
 
 
 def test_a_name_that_says_nothing_is_refused(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_looks_are_what_photos_show(tmp_path: Path) -> None:
 
 def test_a_photo_is_found_by_category_and_colour(tmp_path: Path) -> None:
     shoot(tmp_path / "red-mug.png")
-    shoot(tmp_path / "blue-mug.png")
+    shoot(tmp_path / "blue-mug.png", (40, 60, 170))
     album = Album.open(tmp_path)
     assert album.find(item(colour="blue")).path.name == "blue-mug.png"
     with pytest.raises(AssetError, match=r"no photo of a green mug, only in blue, red"):
@@ -96,13 +96,42 @@ def test_photos_that_show_nothing_are_told(tmp_path: Path) -> None:
 
 def test_training_never_shares_a_photo_with_what_is_held_out(tmp_path: Path) -> None:
     for index in range(11):
-        shoot(tmp_path / f"red-mug-{index:02d}.png")
+        shoot(tmp_path / f"red-mug-{index:02d}.png", (180 + index, 40, 30))
+    shoot(tmp_path / "red-mug-again.png", (180, 40, 30))
     album = Album.open(tmp_path)
+    assert len(album.photos) == 11, "the same photo under another name is no other photo"
     seen = {True: set[str](), False: set[str]()}
     for variant in range(100):
         seen[variant % 5 == 0].add(album.find(item(variant=variant)).path.name)
     assert not seen[True] & seen[False]
     assert len(seen[True] | seen[False]) == 11
+
+
+def test_all_photos_are_used(tmp_path: Path) -> None:
+    for index in range(30):
+        shoot(tmp_path / f"red-mug-{index:02d}.png", (170 + index, 40, 30))
+    album = Album.open(tmp_path)
+    assert len({album.find(item(variant=variant)).path.name for variant in range(100) if variant % 5}) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "material", "suits"),
+    [
+        ("red-mug.png", "plain", "ceramic", True),
+        ("red-mug.png", "plain", "plastic", True),
+        ("red-mug.png", "stripes", "ceramic", False),
+        ("red-striped-mug.png", "stripes", "ceramic", True),
+        ("red-striped-mug.png", "plain", "ceramic", False),
+        ("red plastic mug.png", "plain", "ceramic", False),
+        ("red plastic mug.png", "plain", "plastic", True),
+    ],
+)
+def test_a_photo_shows_the_pattern_and_material_that_its_name_says(
+    tmp_path: Path, name: str, pattern: str, material: str, suits: bool
+) -> None:
+    shoot(tmp_path / name)
+    (photo,) = Album.open(tmp_path).photos
+    assert photo.suits(item().model_copy(update={"pattern": pattern, "material": material})) == suits
 
 
 def test_without_a_photo_that_is_held_out_there_is_none(tmp_path: Path) -> None:

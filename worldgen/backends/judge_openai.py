@@ -62,8 +62,8 @@ def judge(model: str, picture: NDArray[np.uint8], text: str) -> str:
         )
         found = reply.choices[0].message.parsed
     except (openai.OpenAIError, ValueError, LookupError, AttributeError) as error:
-        said = " ".join(str(error).split())[:300].replace(os.environ.get("OPENAI_API_KEY") or "\0", "[key]")
-        raise MakerError(f"Judge '{model}' cannot be asked: {said}.") from None
+        said = " ".join(str(error).replace(os.environ.get("OPENAI_API_KEY") or "\0", "[key]").split())
+        raise MakerError(f"Judge '{model}' cannot be asked: {said[:300]}.") from None
     if found is None:
         raise MakerError(
             f"Judge '{model}' gave no verdict. Choose a model that sees and writes JSON, or leave --image.judge out."

@@ -14,7 +14,6 @@ from ..making import ShapE
 from ..photos import Cutout
 from .image_diffusers import pipeline
 
-LICENCE = "MIT"
 _GUIDANCE = 3.0
 _NOTHING = "Shap-E made no surface of the picture. Try another picture or seed."
 
@@ -28,17 +27,16 @@ def mesh_of(
         AssetError: When there is no surface in what the model made.
         MakerError: When the model cannot be loaded or run.
     """
-    torch, pipe = (
-        import_module("torch"),
-        pipeline(settings.model, settings.revision, settings.device, "ShapEImg2ImgPipeline"),
-    )
+    pipe = pipeline(settings.model, settings.revision, settings.device, "ShapEImg2ImgPipeline")
+    torch = import_module("torch")
     try:
         latents = pipe(
             _square(cutout), generator=torch.Generator("cpu").manual_seed(seed), num_inference_steps=settings.steps,
             guidance_scale=_GUIDANCE, output_type="latent",
         ).images  # fmt: skip
+        pipe.shap_e_renderer.float()  # in half precision its grid would be coarser than its cells
         with torch.no_grad():
-            made = pipe.shap_e_renderer.decode_to_mesh(latents[0][None], pipe.device, grid_size=settings.grid)
+            made = pipe.shap_e_renderer.decode_to_mesh(latents[0][None].float(), pipe.device, grid_size=settings.grid)
     except (RuntimeError, ValueError) as error:
         if "non-empty list" in str(error):  # of the pieces of the surface
             raise AssetError(_NOTHING) from None
@@ -49,7 +47,14 @@ def mesh_of(
     if not len(faces) or not np.isfinite(vertices).all():
         raise AssetError(_NOTHING)
     colours = np.stack([_array(made.vertex_channels[name]) for name in "RGB"], axis=1)
-    return vertices.astype(np.float64), faces.astype(np.int64), np.clip(255 * colours, 0, 255).astype(np.uint8)
+    return vertices.astype(np.float64), faces.astype(np.int64), _encoded(colours)
+
+
+def _encoded(light: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Return linear light as sRGB (IEC 61966-2-1)."""
+    light = np.clip(light, 0, 1)
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.rint(255 * shown).astype(np.uint8)
 
 
 def _array(part: Any) -> NDArray[Any]:

@@ -45,8 +45,12 @@ _FINE = 40
 """Triangles along the longer side of what is inflated, before it is thinned out."""
 _SEGMENTS = 40
 """Of a turned surface."""
-_VARIANTS = tuple(range(1, 25))
-"""Of a template that are compared with the picture."""
+_VARIANTS, _HELD = 24, 5
+"""Variants of a template that are compared with the picture; multiples of five are for objects that training scenes never show."""
+_LOW = 0.5
+"""What is hollow and lower than this share of its depth may be pictured from above."""
+_COMPACT = 0.85
+"""Share of its convex hull that the outline of something turned fills, where the vocabulary does not know the thing: a doll has arms."""
 _ELEVATIONS = (0.0, 8.0, 16.0, 24.0)
 """From where a picture of something hollow may be taken [deg]: its opening shows."""
 _STRANGE = 0.3
@@ -71,7 +75,7 @@ def make(item: ObjectSpec, cutout: Cutout, provenance: Provenance) -> Shape:
     if known and known.form == "hollow":
         return _hollow(item, crop, provenance)
     outline = _Outline.of(item, crop.mask)
-    how = _suits(outline, known.form if known else "")
+    how = _suits(outline, known)
     solid = {"turned": _turned, "extruded": _extruded, "inflated": _inflated}[how](outline)
     vertices, faces = _closed(solid)
     points, faces = mesh.standing(outline.solid(vertices), faces)
@@ -160,15 +164,32 @@ def _view(size: tuple[float, float, float], mask: Mask) -> View:
     return "above" if above + _DOUBT < front else "front"
 
 
-def _suits(outline: _Outline, form: str) -> Literal["turned", "extruded", "inflated"]:
+def wanted_view(item: ObjectSpec) -> View:
+    """Return from where a picture of an object is best taken."""
+    known = vocabulary.categories().get(item.category)
+    x, y, z = item.size
+    return "above" if z < _LOW * min(x, y) and not (known and known.form == "hollow") else "front"
+
+
+def _suits(outline: _Outline, known: vocabulary.Category | None) -> Literal["turned", "extruded", "inflated"]:
     """Return how an outline becomes solid; something turned is seen from the front, alike left and right, and as deep as wide."""
     mask, width = np.asarray(ndimage.binary_fill_holes(outline.mask)), outline.mask.shape[1]
+    form = known.form if known else ""
     if form == "flat":
         return "extruded"
     as_deep = 1 / _ROUND <= outline.depth / (outline.scale * width) <= _ROUND
-    if outline.view == "front" and as_deep and _overlap(mask, mask[:, ::-1]) >= _SYMMETRIC:
+    alike = outline.view == "front" and as_deep and _overlap(mask, mask[:, ::-1]) >= _SYMMETRIC
+    if form == "turned" and alike:
         return "turned"
-    return "extruded" if _filled_share(mask) >= _SQUARE else "inflated"
+    if _filled_share(mask) >= _SQUARE:  # a can would look so, too: it is known
+        return "extruded"
+    return "turned" if alike and (known or _compactness(mask) >= _COMPACT) else "inflated"
+
+
+def _compactness(mask: Mask) -> float:
+    """Return the share of its convex hull that a mask fills."""
+    hull = cv2.convexHull(np.argwhere(mask).astype(np.int32))
+    return float(mask.sum() / max(cv2.contourArea(hull), 1.0))
 
 
 def _overlap(one: Mask, other: Mask) -> float:
@@ -270,15 +291,17 @@ def _hollow(item: ObjectSpec, crop: Cutout, provenance: Provenance) -> Shape:
     """Return the template whose outline is most like the picture's, with the picture on its outside."""
     wanted = _square(ndimage.binary_fill_holes(crop.mask))
     best: tuple[float, Shape, float, bool] | None = None
-    for elevation in _ELEVATIONS:
+    low = item.size[2] < _LOW * min(item.size[:2])
+    for elevation in (*_ELEVATIONS, *([90.0] if low else [])):
         size = _seen_size(item, crop.mask, elevation)
+        strange = abs(math.log(size[2] / size[0] * item.size[0] / item.size[2])) + abs(
+            math.log(size[1] / size[0] * item.size[0] / item.size[1])
+        )
         for shape in _drawn(item, size):
             part = shape.parts[0]
             for mirrored in (False, True):
                 seen = _silhouette(part.vertices * [-1 if mirrored else 1, 1, 1], part.faces, elevation)
-                alike = _overlap(wanted, seen) - _STRANGE * abs(
-                    math.log(size[2] / size[0] * item.size[0] / item.size[2])
-                )
+                alike = _overlap(wanted, seen) - _STRANGE * strange
                 if best is None or alike > best[0] + 1e-9:
                     best = alike, shape, elevation, mirrored
     assert best is not None
@@ -286,17 +309,26 @@ def _hollow(item: ObjectSpec, crop: Cutout, provenance: Provenance) -> Shape:
 
 
 def _drawn(item: ObjectSpec, size: tuple[float, float, float]) -> Iterator[Shape]:
-    for variant in _VARIANTS:
+    """Yield the variants of a template that are on the object's side of the splits."""
+    numbers = range(0, _VARIANTS * _HELD, _HELD)
+    if item.variant % _HELD:
+        numbers = [number for number in range(2 * _VARIANTS) if number % _HELD][:_VARIANTS]  # type: ignore[assignment]
+    for variant in numbers:
         yield mesh_procedural.make(item.model_copy(update={"variant": variant, "size": size, "pattern": "plain"}))
 
 
 def _seen_size(item: ObjectSpec, mask: Mask, elevation: float) -> tuple[float, float, float]:
-    """Return the extents of something as wide as was asked for whose picture has these proportions, within reason [m]."""
+    """Return the extents of something whose picture has these proportions, as large as fits into what was asked for [m]."""
     x, y, z = item.size
-    height, width = mask.shape
-    angle = math.radians(elevation)
-    high = (x * height / width - y * math.sin(angle)) / math.cos(angle)
-    return x, y, round(min(max(high, 0.5 * z), 1.15 * z), 4)
+    shown = mask.shape[1] / mask.shape[0]
+    if elevation == 90:
+        wide, deep, high = x, x / shown, z
+    else:  # its picture is as high as z cos + y sin
+        angle, ratio = math.radians(elevation), y / x
+        wide = shown * z * math.cos(angle) / max(1 - shown * ratio * math.sin(angle), 0.3)
+        deep, high = wide * ratio, z
+    fits = min(1.0, x / wide, y / deep)
+    return round(wide * fits, 4), round(deep * fits, 4), round(high * fits, 4)
 
 
 def _silhouette(vertices: Array, faces: Faces, elevation: float) -> Mask:
@@ -335,12 +367,14 @@ def _dressed(shape: Shape, crop: Cutout, elevation: float, mirrored: bool, prove
     corners = part.vertices[part.faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     middle = corners.mean(axis=1)
-    outside = (normal[:, :2] * middle[:, :2]).sum(axis=1) > 0.2 * np.linalg.norm(normal, axis=1) * np.maximum(
-        np.linalg.norm(middle[:, :2], axis=1), 1e-9
-    )
+    length, reach = np.linalg.norm(normal, axis=1), np.maximum(np.linalg.norm(middle[:, :2], axis=1), 1e-9)
     flip = np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
-    # what is behind is painted like what is before it: mirrored to the front
-    front = np.where(corners[outside][..., 1:2] > 0, [1.0, -1.0, 1.0], 1.0) * corners[outside] * flip
+    if elevation == 90:
+        outside = normal[:, 2] > 0.2 * length
+        front = corners[outside] * flip
+    else:  # what is behind is painted like what is before it: mirrored to the front
+        outside = (normal[:, :2] * middle[:, :2]).sum(axis=1) > 0.2 * length * reach
+        front = np.where(corners[outside][..., 1:2] > 0, [1.0, -1.0, 1.0], 1.0) * corners[outside] * flip
     points = _projected(front.reshape(-1, 3), elevation)
     whole = _projected(part.vertices * flip, elevation)
     low, high = whole.min(axis=0), whole.max(axis=0)

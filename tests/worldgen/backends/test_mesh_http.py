@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,6 +114,8 @@ def trellis(pending: int = 2) -> Callable[[str, str, Any], Answer]:
     waits = [pending]
 
     def script(method: str, path: str, body: Any) -> Answer:
+        if path == "/openapi.json":
+            return 404, b"{}"
         if path == "/health":
             return 200, said({"status": "ok"})
         if (method, path) == ("POST", "/generate"):
@@ -123,7 +127,7 @@ def trellis(pending: int = 2) -> Callable[[str, str, Any], Answer]:
 
 
 def quick(url: str, dialect: Any = "auto", **settings: Any) -> bytes:
-    return fetch(Server(url, dialect, **{"seconds": 20.0, **settings}), PNG, 7, sleep=lambda _: None)
+    return fetch(Server(url, dialect=dialect, **{"seconds": 20.0, **settings}), PNG, 7, sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +136,8 @@ def quick(url: str, dialect: Any = "auto", **settings: Any) -> bytes:
         ("generate", hunyuan, ["/generate"]),
         ("send", hunyuan, ["/send", "/status/3f2-a", "/status/3f2-a", "/status/3f2-a"]),
         ("job", trellis, ["/generate", "/job/17", "/job/17", "/job/17"]),
-        ("auto", hunyuan, ["/health", "/generate"]),
-        ("auto", trellis, ["/health", "/generate", "/job/17", "/job/17", "/job/17"]),
+        ("auto", hunyuan, ["/openapi.json", "/health", "/generate"]),
+        ("auto", trellis, ["/openapi.json", "/health", "/generate", "/job/17", "/job/17", "/job/17"]),
     ],
 )
 def test_dialects(serve: Any, dialect: str, script: Any, paths: list[str]) -> None:
@@ -148,6 +152,23 @@ def test_dialects(serve: Any, dialect: str, script: Any, paths: list[str]) -> No
         assert (body["type"], body["texture"], body["face_count"]) == ("glb", True, 40_000)
 
 
+@pytest.mark.parametrize(
+    ("paths", "dialect"), [(["/generate", "/send", "/health"], "generate"), (["/generate", "/job/{id}"], "job")]
+)
+def test_what_a_server_says_of_itself_counts_most(serve: Any, paths: list[str], dialect: str) -> None:
+    """Newer Hunyuan3D servers have a health page, too."""
+    script = {"generate": hunyuan, "job": trellis}[dialect]()
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        if path == "/openapi.json":
+            return 200, said({"paths": {path: {} for path in paths}})
+        return script(method, path, body)
+
+    server = serve(answer)
+    assert quick(server.url) == GLB
+    assert "/health" not in [path for _, path, _ in server.asked]
+
+
 def test_what_may_pass_is_tried_again(serve: Any) -> None:
     answers = iter([(503, b"busy"), (429, b""), (200, GLB)])
     server = serve(lambda *_: next(answers))
@@ -157,17 +178,27 @@ def test_what_may_pass_is_tried_again(serve: Any) -> None:
 
 def test_what_will_not_pass_is_not(serve: Any) -> None:
     server = serve(lambda *_: (404, said({"text": "NETWORK ERROR DUE TO HIGH TRAFFIC", "error_code": 1})))
-    with pytest.raises(AssetError, match="could not make it: 404, NETWORK ERROR DUE TO HIGH TRAFFIC"):
+    with pytest.raises(MakerError, match="answered 404: NETWORK ERROR DUE TO HIGH TRAFFIC"):
         quick(server.url, "generate")
     assert len(server.asked) == 1
 
 
-def test_a_job_that_fails_says_why(serve: Any) -> None:
+@pytest.mark.parametrize("status", [500, 422])
+def test_a_job_that_fails_says_why(serve: Any, status: int) -> None:
     def script(method: str, path: str, _: Any) -> Answer:
-        return (202, said({"job_id": "a"})) if method == "POST" else (422, said({"error": "no foreground found"}))
+        return (202, said({"job_id": "a"})) if method == "POST" else (status, said({"error": "no foreground found"}))
 
-    with pytest.raises(AssetError, match="422, no foreground found"):
-        quick(serve(script).url, "job")
+    server = serve(script)
+    with pytest.raises(AssetError, match="no foreground found"):
+        quick(server.url, "job")
+    assert len(server.asked) == 2, "and is not asked for again"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 302])
+def test_a_server_that_would_refuse_anything_is_nobodys_fault(serve: Any, status: int) -> None:
+    for dialect in ("generate", "send", "job"):
+        with pytest.raises(MakerError, match=f"answered {status}"):
+            quick(serve(lambda *_: (status, b"")).url, dialect)
 
 
 def test_a_server_that_keeps_failing(serve: Any) -> None:
@@ -184,7 +215,7 @@ def test_a_job_that_never_ends_is_given_up(serve: Any) -> None:
         AssetError, match=r"made nothing in 50 s\. Look at its log, or give it longer: --server\.seconds"
     ):
         fetch(
-            Server(server.url, "send", seconds=50),
+            Server(server.url, dialect="send", seconds=50),
             PNG,
             0,
             lambda wait: now.__setitem__(0, now[0] + wait),
@@ -197,7 +228,7 @@ def test_a_job_that_never_ends_is_given_up(serve: Any) -> None:
 def test_a_server_that_stalls_or_drips_is_given_up(serve: Any, drip: float) -> None:
     server = serve(lambda *_: (200 if drip else -5, GLB), drip)
     begun = time.monotonic()
-    with pytest.raises(AssetError, match=r"made nothing in 0\.8 s"):
+    with pytest.raises(MakerError, match=r"made nothing in 0\.8 s"):
         quick(server.url, "generate", seconds=0.8)
     assert time.monotonic() - begun < 4
 
@@ -205,15 +236,49 @@ def test_a_server_that_stalls_or_drips_is_given_up(serve: Any, drip: float) -> N
 def test_nobody_there() -> None:
     with pytest.raises(MakerError, match="Is the server running"):
         quick("http://127.0.0.1:1", "generate")
-    with pytest.raises(MakerError, match="is no address of a server"):
-        quick("127.0.0.1:8080")
+    for url in ("127.0.0.1:8080", "//host:8080", "", "ftp://host", "http://:80", "http://a:b"):
+        with pytest.raises(MakerError, match="no address of a server"):
+            quick(url)
+
+
+def test_names_and_passwords_are_not_told(serve: Any) -> None:
+    server = serve(lambda *_: (404, b"{}"))
+    with pytest.raises(MakerError) as caught:
+        quick(server.url.replace("http://", "http://somebody:secret@"), "generate")
+    assert "secret" not in str(caught.value)
+
+
+def test_headers_that_drip_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh_http, "_GRACE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(MakerError, match=r"made nothing in 0\.5 s"):
+            quick(f"http://127.0.0.1:{listener.getsockname()[1]}", "generate", seconds=0.5)
+        assert time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>hello</html>", b"glTF", GLB[: len(GLB) // 2], b"PK\x03\x04" + bytes(100)], ids=str
+    ("content", "kind", "says"),
+    [
+        (b"", MakerError, "no GLB file"),
+        (b"<html>hello</html>", MakerError, "no GLB file"),
+        (b"PK\x03\x04" + bytes(100), MakerError, "no GLB file"),
+        (b"glTF", AssetError, "cut off after 4 bytes"),
+        (GLB[: len(GLB) // 2], AssetError, "cut off"),
+    ],
+    ids=["nothing", "page", "zip", "magic", "half"],
 )
-def test_what_is_no_whole_file_is_refused(serve: Any, content: bytes) -> None:
-    with pytest.raises(AssetError, match="no whole GLB file"):
+def test_what_is_no_whole_file_is_refused(serve: Any, content: bytes, kind: type[Exception], says: str) -> None:
+    with pytest.raises(kind, match=says):
         quick(serve(lambda *_: (200, content)).url, "generate")
 
 
@@ -231,12 +296,12 @@ def test_too_much_is_not_taken(serve: Any, monkeypatch: pytest.MonkeyPatch) -> N
         ((200, said({"uid": {"a": 1}})), "without 'uid'"),
         ((200, said({"uid": "../../etc"})), "no name of a job"),
         ((200, said({"uid": "a\r\nHost: x"})), "no name of a job"),
-        ((302, b""), "answered 302 without 'uid'"),
+        ((200, b"[" * 100_000), "without 'uid'"),
     ],
 )
 def test_lies(serve: Any, answer: Answer, says: str) -> None:
     server = serve(lambda *_: answer)
-    with pytest.raises(AssetError, match=says):
+    with pytest.raises(MakerError, match=says):
         quick(server.url, "send")
     assert len(server.asked) == 1
 
@@ -250,8 +315,9 @@ def test_a_model_that_is_no_base64(serve: Any) -> None:
 
 
 def test_terms() -> None:
-    assert Server("http://a", "job").terms() == ("MIT", True)
-    assert Server("http://a").terms() == ("unknown", False)
-    assert Server("http://a", "send").terms() == ("tencent-hunyuan-community", False)
-    assert Server("http://a", "job", licence="my-own").terms() == ("my-own", False), "what is not known allows nothing"
-    assert Server("http://a", "send", licence="my-own", may_train=True).terms() == ("my-own", True)
+    assert Server("http://a", dialect="job").terms() == ("unknown", False), "a way to speak is no licence"
+    assert Server("http://a", dialect="send").terms() == ("tencent-hunyuan-community", False)
+    assert Server("http://a", dialect="job", licence="MIT").terms() == ("MIT", False), (
+        "what is not known allows nothing"
+    )
+    assert Server("http://a", dialect="job", licence="MIT", may_train=True).terms() == ("MIT", True)

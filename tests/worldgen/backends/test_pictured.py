@@ -144,7 +144,12 @@ def makers(request: pytest.FixtureRequest, album: Path) -> Makers:
         return Makers.of(f"http:{url}", photos=album, any_licence=True)
     if request.param == "shap-e":
         request.getfixturevalue("ball")
-        return Makers.of("shap-e", photos=album, shap_e=ShapE(str(request.getfixturevalue("shap_e")), steps=2, grid=8))
+        return Makers.of(
+            "shap-e",
+            photos=album,
+            shap_e=ShapE(str(request.getfixturevalue("shap_e")), steps=2, grid=8),
+            any_licence=True,
+        )
     return Makers.of("silhouette", photos=album)
 
 
@@ -164,7 +169,7 @@ def test_the_same_request_gives_a_valid_asset_twice_the_same(tmp_path: Path, mak
     assert asset.fidelity is not None
     assert asset.fidelity.iou > 0.7
     assert {"top", "bottom", "grasp"} <= set(asset.sites)
-    assert asset.provenance.may_train == makers.terms(makers.chain[0])[1]
+    assert asset.provenance.may_train == (makers.chain[0] == "silhouette")
 
 
 def test_it_fails_clearly_without_a_picture(tmp_path: Path, makers: Makers) -> None:
@@ -174,16 +179,15 @@ def test_it_fails_clearly_without_a_picture(tmp_path: Path, makers: Makers) -> N
 
 def test_licences(album: Path) -> None:
     with pytest.raises(
-        AssetError, match=r"under 'unknown', which is not known to let .*--server\.licence NAME --server\.may-train"
+        AssetError, match=r"What http makes here is under 'unknown', .*--server\.licence NAME --server\.may-train True"
     ):
         Makers.of("http:http://127.0.0.1:1", photos=album)
-    with pytest.raises(AssetError, match=r"under 'unknown and MIT', .*--image\.licence"):
-        Makers.of("shap-e", images=Images("somebody/model"))
-    assert Makers.of("shap-e", photos=album).terms("shap-e") == ("MIT", True)
-    assert Makers.of("silhouette", images=Images("black-forest-labs/FLUX.2-klein-4B")).terms("silhouette") == (
-        "Apache-2.0",
-        True,
-    )
+    with pytest.raises(AssetError, match=r"What shap-e makes here is under 'unknown', .*--shap-e\.licence"):
+        Makers.of("shap-e", photos=album, shap_e=ShapE("somebody/model"))
+    with pytest.raises(AssetError, match=r"What silhouette makes here is under 'unknown', .*--image\.licence"):
+        Makers.of("silhouette", images=Images("somebody/model"))
+    Makers.of("shap-e", photos=album)
+    Makers.of("silhouette", images=Images("black-forest-labs/FLUX.2-klein-4B"))
 
 
 def test_shap_e_reads_what_the_model_makes(shap_e: Path) -> None:
@@ -201,7 +205,7 @@ def test_shap_e_with_a_surface(shap_e: Path, ball: None) -> None:
         ShapE(str(shap_e), steps=2), Cutout(image, disc(image, 45, (64, 64))), 0
     )
     assert np.abs(np.linalg.norm(vertices, axis=1) - 1).max() < 1e-3
-    assert (colours == [204, 25, 25]).all()
+    assert (colours == [231, 89, 89]).all(), "light of .8 and .1, as screens show it"
     assert len(faces) == 1280
 
 
@@ -220,15 +224,15 @@ def test_no_picture_of_noise_is_used(painter: Path) -> None:
     with pytest.raises(
         AssetError, match=r"none of 4 pictures of 'Studio product photo of one red ceramic mug.*will do \(0: "
     ):
-        image_diffusers.draw(settings, item())
+        image_diffusers.draw(settings, item(), "corner")
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, *drawn: Callable[[Any], object]) -> list[int]:
     """Let a model draw these instead; return the seeds that it is asked with."""
     seeds: list[int] = []
 
-    def pictures(settings: Images, text: str, seed: int) -> list[Any]:
-        seeds.append(seed)
+    def pictures(settings: Images, text: str, first: int) -> list[Any]:
+        seeds.append(first)
         made = []
         for draw in drawn:
             image = picture(200)
@@ -237,7 +241,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, *drawn: Callable[[Any], object]) -> li
         return made
 
     monkeypatch.setattr(image_diffusers, "_drawn", pictures)
-    image_diffusers.draw.cache_clear()
+    image_diffusers._tried.cache_clear()
     return seeds
 
 
@@ -248,7 +252,7 @@ def test_the_first_picture_that_passes_is_used(monkeypatch: pytest.MonkeyPatch) 
         lambda image: disc(image, 60, (100, 100)),
         lambda image: None,
     )
-    cutout, origin = image_diffusers.draw(Images("m/FLUX.2-klein-4B"), item())
+    cutout, origin = image_diffusers.draw(Images("m/FLUX.2-klein-4B"), item(), "front")
     assert abs(int(cutout.mask.sum()) - np.pi * 60**2) < 300
     assert (origin.backend, origin.model, origin.licence, origin.may_train) == (
         "diffusers",
@@ -257,18 +261,32 @@ def test_the_first_picture_that_passes_is_used(monkeypatch: pytest.MonkeyPatch) 
         True,
     )
     assert origin.seed % 4 == 1
-    assert "red ceramic mug" in origin.prompt
+    assert "red ceramic mug, alone, whole and centred, seen straight from the front" in origin.prompt
 
 
 def test_a_judge_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = fake(monkeypatch, lambda image: disc(image, 60, (100, 100)))
     verdicts = iter(["it is a bowl", "it is blue", ""])
-    _, origin = image_diffusers.draw(Images("m"), item(), lambda *_: next(verdicts))
-    assert len(seeds) == 3
+    monkeypatch.setattr(judge_openai, "judge", lambda *_: next(verdicts))
+    for _ in range(2):  # the second maker that asks gets what was drawn for the first
+        _, origin = image_diffusers.draw(Images("m", judge="eye"), item(), "corner")
+        assert len(seeds) == 3
     assert origin.licence == "unknown"
-    image_diffusers.draw.cache_clear()
+    image_diffusers._tried.cache_clear()
+    monkeypatch.setattr(judge_openai, "judge", lambda *_: "never")
     with pytest.raises(AssetError, match=r"none of 3 pictures .* \(0: never; 4: never; 8: never\)"):
-        image_diffusers.draw(Images("m"), item(), lambda *_: "never")
+        image_diffusers.draw(Images("m", judge="eye"), item(), "corner")
+
+
+def test_a_photo_comes_before_a_drawing(monkeypatch: pytest.MonkeyPatch, album: Path, tmp_path: Path) -> None:
+    seeds = fake(monkeypatch, lambda image: disc(image, 60, (100, 100)))
+    makers = Makers.of("silhouette", photos=album, images=Images("m/FLUX.2-klein-4B"))
+    entries = store.Store(tmp_path)
+    assert assets.make(item("apple"), entries, makers).provenance.model == "red-apple.png"
+    assert not seeds
+    drawn = assets.make(item("apple").model_copy(update={"colour": "green"}), entries, makers)
+    assert (drawn.provenance.model, drawn.provenance.licence) == ("FLUX.2-klein-4B", "Apache-2.0")
+    assert seeds
 
 
 def test_a_model_that_cannot_be_had(tmp_path: Path) -> None:

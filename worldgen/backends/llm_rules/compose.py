@@ -276,6 +276,8 @@ class _Composer:
         material = mention.material if mention.material in item.materials else self._material(item, colour)
         pattern = mention.pattern if mention.pattern in item.patterns else ""
         drawn = item.patterns[0] if self.chance.random() < 0.5 else self.chance.choice(item.patterns)
+        if category in dict(self.kinds.brief.request.looks):
+            drawn = "plain"  # as photos are taken to be
         if colour:
             drawn = _true(item, drawn)
         if colour and colour in avoid:
