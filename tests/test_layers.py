@@ -32,8 +32,9 @@ FIRST = frozenset(LAYERS[0].split())
 SHAPES = {
     "mesh_silhouette": frozenset({"backends.mesh_procedural"}),
     "mesh_shap_e": frozenset({"backends.image_diffusers"}),
+    "image_diffusers": frozenset({"backends.judge_openai"}),
 }
-"""Backends that use another one: what is hollow is a template, and pipelines are loaded in one place."""
+"""Backends that use another one: what is hollow is a template, pipelines are loaded in one place, and pictures are judged where they are drawn."""
 OUTSIDE_TORCH = {"torch", "torchvision", "transformers", "diffusers", "accelerate", "trainer"}
 
 

@@ -35,8 +35,8 @@ __all__ = [
 
 SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled, and all triangles; wider ones may be meant, as a cup's opening is."""
-THIN, SKIN = 0.02, 2.0
-"""Mean thickness of a sheet, as a share of its longest side, and how many times its volume it must enclose to be but a skin."""
+THIN, HOLES, SKIN = 0.02, 2, 2.0
+"""Mean thickness of a sheet, as a share of its longest side, least holes through it, and how many times its volume it must enclose to be but a skin."""
 _WIDER = 4
 """Times that faces are dropped where holes touch each other, so that they become one hole with one rim."""
 PROPORTION = 1.05
@@ -167,26 +167,22 @@ def solidify(raw: RawMesh) -> RawMesh:
         return _rebuilt(raw)
     if _is_thin(closed):
         filled = _rebuilt(raw)
-        thicker = 2 * mesh_solid.SHEET * float(np.ptp(raw.vertices, axis=0).max()) / mesh_solid.CELLS * _area(closed)
-        if signed_volume(filled.vertices, filled.faces) - thicker > SKIN * signed_volume(closed.vertices, closed.faces):
+        if signed_volume(filled.vertices, filled.faces) > SKIN * signed_volume(closed.vertices, closed.faces):
             return filled  # a double wall with holes through it, around what is meant
     united = _united(closed)
     return closed if united is None else united
 
 
 def _is_thin(raw: RawMesh) -> bool:
-    """Tell whether a closed mesh is a thin sheet all over, so that it may be but a skin; one with a sealed void in it is as it was meant."""
+    """Tell whether a closed mesh is a thin sheet with holes through it, so that it may be but a skin; one with a sealed void is as it was meant."""
     label = mesh_solid.pieces(raw.faces)
     whole = (mesh_solid.piece_volumes(raw.vertices, raw.faces, label) > 0).all()
-    thickness = 2 * signed_volume(raw.vertices, raw.faces) / _area(raw)
-    return bool(whole and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max()))
-
-
-def _area(raw: RawMesh) -> float:
+    euler = len(np.unique(raw.faces)) - len(raw.faces) / 2  # 2 for each piece, less 2 for each hole through it
+    holes = int(label.max()) + 1 - euler / 2
     corners = raw.vertices[raw.faces]
-    return float(
-        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
-    )
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    thickness = 2 * signed_volume(raw.vertices, raw.faces) / area
+    return bool(whole and holes >= HOLES and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max()))
 
 
 def _closed(raw: RawMesh) -> RawMesh | None:

@@ -55,6 +55,8 @@ _ELEVATIONS = (0.0, 8.0, 16.0, 24.0)
 """From where a picture of something hollow may be taken [deg]: its opening shows."""
 _STRANGE = 0.3
 """What unusual proportions count against such a guess, of their logarithm: outlines alone cannot tell height from elevation."""
+_SQUEEZED = 1.15
+"""How much wider than asked for a thing may look before all of it is made smaller: the camera's height is a guess."""
 _COMPARED = 64
 """Side of the square that outlines are compared in [px]."""
 
@@ -327,8 +329,8 @@ def _seen_size(item: ObjectSpec, mask: Mask, elevation: float) -> tuple[float, f
         angle, ratio = math.radians(elevation), y / x
         wide = shown * z * math.cos(angle) / max(1 - shown * ratio * math.sin(angle), 0.3)
         deep, high = wide * ratio, z
-    fits = min(1.0, x / wide, y / deep)
-    return round(wide * fits, 4), round(deep * fits, 4), round(high * fits, 4)
+    fits = min(1.0, _SQUEEZED * x / wide, _SQUEEZED * y / deep)
+    return round(min(wide * fits, x), 4), round(min(deep * fits, y), 4), round(high * fits, 4)
 
 
 def _silhouette(vertices: Array, faces: Faces, elevation: float) -> Mask:
