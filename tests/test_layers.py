@@ -14,7 +14,7 @@ import worldgen
 ROOT = Path(worldgen.__file__).parent
 LAYERS: tuple[str, ...] = (
     "errors data store shapes vocabulary language spec phrases wire paint photos making files child",
-    "goals mesh mesh_parse mesh_read mesh_solid convex solids layout robots designer enrich footprint generated kinematics pictures robot_import",
+    "goals mesh mesh_parse mesh_read mesh_solid convex fitting solids layout robots designer enrich footprint generated kinematics pictures robot_import",
     "makers",
     "assets panorama mjcf",
     "library safety camera sim.vetting",

@@ -17,7 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from . import child, convex, mesh, mesh_parse, mesh_read, mesh_solid, paint, shapes, solids, spec, store, vocabulary
+from . import (
+    child,
+    convex,
+    fitting,
+    mesh,
+    mesh_parse,
+    mesh_read,
+    mesh_solid,
+    paint,
+    shapes,
+    solids,
+    spec,
+    store,
+    vocabulary,
+)
 from .convex import Fidelity
 from .errors import AssetError
 from .files import obj_text, png
@@ -247,6 +261,7 @@ _SHARED_CODE = (
     sys.modules[png.__module__],
     child,
     convex,
+    fitting,
     mesh,
     mesh_parse,
     mesh_read,
@@ -333,13 +348,34 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
 
 
 def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
-    """Split a part into convex hulls, write them, and say how they were made."""
-    done = convex.decompose(*(part.body or (part.vertices, part.faces)))
-    geoms, texts = convex.hull_geoms(done.hulls, prefix)
-    for file, text in texts.items():
-        (folder / file).write_text(text, encoding="ascii")
-    hulls = dict(zip(texts, done.hulls, strict=True))
-    return geoms, hulls, f"collision by {done.method}" + (f" ({done.reason})" if done.reason else "")
+    """Find what stands for a part in contacts, write its hulls, and say how they were made."""
+    vertices, faces = part.body or (part.vertices, part.faces)
+    if geom := fitting.whole(vertices, faces):
+        fit, how = fitting.Fit((geom,), {}), f"collision by one {geom.type}"
+    else:
+        done = convex.decompose(vertices, faces)
+        named = {f"{prefix}_{index:02d}.obj": hull for index, hull in enumerate(done.hulls)}
+        how = f"collision by {done.method}" + (f" ({done.reason})" if done.reason else "")
+        fit = _truest(
+            part, fitting.parts(named), fitting.Fit(tuple(Geom(type="mesh", file=file) for file in named), named)
+        )
+    fit = fitting.on_a_foot(vertices, fit, f"{prefix}_foot.obj")
+    for file, hull in fit.hulls.items():
+        (folder / file).write_text(convex.hull_text(hull), encoding="ascii")
+    return fit.geoms, fit.hulls, how
+
+
+_AS_TRUE = 0.01
+"""How much less a cheaper fit may have in common with a solid, and keep of its cavity."""
+
+
+def _truest(part: Part, cheap: fitting.Fit, dear: fitting.Fit) -> fitting.Fit:
+    """Return the cheaper of two fits where it is about as true."""
+    vertices, faces = part.body or (part.vertices, part.faces)
+    one, other = (
+        convex.fidelity([convex.FidelityPart(vertices, faces, fit.geoms, fit.hulls)]) for fit in (cheap, dear)
+    )
+    return cheap if one.iou >= other.iou - _AS_TRUE and one.cavity >= other.cavity - _AS_TRUE else dear
 
 
 def _vector(values: NDArray[np.float64], digits: int = 6) -> Vector3:

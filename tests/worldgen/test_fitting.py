@@ -1,0 +1,152 @@
+"""Primitives stand for what is nearly one, and things stand on one foot."""
+
+from __future__ import annotations
+
+import manifold3d
+import mujoco
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from worldgen import convex, fitting, mesh
+from worldgen.shapes import Geom
+from worldgen.solids import convex_hull, place
+
+Solid = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+def arrays(solid: manifold3d.Manifold) -> Solid:
+    made = solid.to_mesh64()
+    return np.array(made.vert_properties[:, :3]), np.array(made.tri_verts, np.int64)
+
+
+BOX = manifold3d.Manifold.cube([0.08, 0.05, 0.03], True)
+ROD = manifold3d.Manifold.cylinder(0.09, 0.02, 0.02, 48, True)
+EGG = manifold3d.Manifold.sphere(0.02, 48).scale([1.5, 1.1, 1.0])
+PILL = manifold3d.Manifold.sphere(0.02, 48).scale([1, 1, 1]) + manifold3d.Manifold.cylinder(0.05, 0.02, 0.02, 48)
+PILL = PILL + manifold3d.Manifold.sphere(0.02, 48).translate([0, 0, 0.05])
+
+
+@pytest.mark.parametrize(("solid", "kind"), [(BOX, "box"), (ROD, "cylinder"), (EGG, "ellipsoid"), (PILL, "capsule")])
+@pytest.mark.parametrize("turn", [(0, 0, 0), (0, 0, 40), (30, 50, 10)])
+def test_a_primitive_is_found_however_it_lies(
+    solid: manifold3d.Manifold, kind: str, turn: tuple[float, float, float]
+) -> None:
+    vertices, faces = arrays(solid.rotate(turn).translate([0.1, -0.05, 0.2]))
+    found = fitting.whole(vertices, faces)
+    assert found is not None
+    assert found.type == kind
+    assert convex.fidelity([convex.FidelityPart(vertices, faces, [found])]).iou > 0.95
+
+
+def test_what_is_none_is_not_taken_for_one() -> None:
+    cup = manifold3d.Manifold.cylinder(0.08, 0.03, 0.03, 32) - manifold3d.Manifold.cylinder(
+        0.08, 0.027, 0.027, 32
+    ).translate([0, 0, 0.004])
+    wedge = manifold3d.Manifold.hull_points(np.array([(0, 0, 0), (0.1, 0, 0), (0, 0.1, 0), (0, 0, 0.05)]))
+    for solid in (cup, wedge):
+        assert fitting.whole(*arrays(solid)) is None
+
+
+def table(legs: int = 4) -> tuple[Solid, dict[str, convex.Hull]]:
+    """Return a plate on legs, and the hulls that it is made of."""
+    parts = [manifold3d.Manifold.cube([0.1, 0.1, 0.01]).translate([-0.05, -0.05, 0.06])]
+    places = [(-0.04, -0.04), (0.04, -0.04), (0.04, 0.04), (-0.04, 0.04)][:legs]
+    parts += [manifold3d.Manifold.cylinder(0.062, 0.004, 0.004, 12).translate([x, y, 0]) for x, y in places]
+    hulls = {f"hull_{index}.obj": convex_hull(arrays(part)[0], "a part") for index, part in enumerate(parts)}
+    return arrays(manifold3d.Manifold.batch_boolean(parts, manifold3d.OpType.Add)), hulls
+
+
+def test_hulls_that_are_nearly_primitives_become_such() -> None:
+    _, hulls = table()
+    fit = fitting.parts(hulls)
+    assert sorted(geom.type for geom in fit.geoms) == ["box", *["cylinder"] * 4]
+    assert fit.hulls == {}
+
+
+def test_a_table_stands_on_one_foot() -> None:
+    (vertices, _), hulls = table()
+    fit = fitting.on_a_foot(
+        vertices, fitting.Fit(tuple(Geom(type="mesh", file=file) for file in hulls), hulls), "foot.obj"
+    )
+    lows = [float(place(geom, (0, 0, 0), fit.hulls).low[2]) for geom in fit.geoms]
+    assert lows[0] == pytest.approx(0, abs=1e-6)
+    assert all(low >= fitting.RECESS - 1e-6 for low in lows[1:])
+    assert len(fit.geoms) == 6
+    contacts, moved = at_rest(fit)
+    before, _ = at_rest(fitting.Fit(tuple(Geom(type="mesh", file=file) for file in hulls), hulls))
+    assert contacts <= 8 < before
+    assert moved < 0.001
+
+
+@pytest.mark.parametrize(
+    ("solid", "kind"),
+    [(ROD, "cylinder"), (BOX, "box"), (manifold3d.Manifold.cylinder(0.05, 0.02, 0.02, 5, True), "mesh")],
+)
+def test_feet_are_as_simple_as_bases(solid: manifold3d.Manifold, kind: str) -> None:
+    vertices, _ = arrays(solid)
+    hull = convex_hull(vertices, "a hull")
+    fit = fitting.on_a_foot(vertices, fitting.Fit((Geom(type="mesh", file="a.obj"),), {"a.obj": hull}), "foot.obj")
+    assert fit.geoms[0].type == kind
+
+
+def test_what_stands_on_a_point_has_no_foot_and_reaches_no_lower() -> None:
+    vertices, _ = arrays(EGG)
+    larger = convex_hull(1.02 * vertices, "a hull")
+    fit = fitting.on_a_foot(vertices, fitting.Fit((Geom(type="mesh", file="a.obj"),), {"a.obj": larger}), "foot.obj")
+    assert [geom.file for geom in fit.geoms] == ["a.obj"]
+    assert fit.hulls["a.obj"][0][:, 2].min() == pytest.approx(vertices[:, 2].min(), abs=1e-9)
+
+
+def test_a_box_is_its_own_foot() -> None:
+    vertices, faces = arrays(BOX)
+    found = fitting.whole(vertices, faces)
+    assert found is not None
+    assert [geom.type for geom in fitting.on_a_foot(vertices, fitting.Fit((found,), {}), "foot.obj").geoms] == ["box"]
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_a_hull_is_cut_at_a_height(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hull = convex_hull(rng.normal(size=(20, 3)), "a hull")
+    height = float(rng.uniform(*np.quantile(hull[0][:, 2], [0.2, 0.8])))
+    cut = convex_hull(fitting._cut(hull, height), "what is left")
+    solid = manifold3d.Manifold(
+        manifold3d.Mesh64(np.ascontiguousarray(hull[0]), np.ascontiguousarray(hull[1], np.uint64))
+    )
+    assert mesh.signed_volume(*cut) == pytest.approx(solid.trim_by_plane((0, 0, 1), height).volume(), rel=1e-6)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_quaternions_are_those_of_their_matrices(seed: int) -> None:
+    axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    axes[:, 2] *= np.sign(np.linalg.det(axes))
+    back = np.zeros(9)
+    mujoco.mju_quat2Mat(back, np.array(fitting._quat(axes)))
+    assert back.reshape(3, 3) == pytest.approx(axes, abs=1e-7)
+
+
+def at_rest(fit: fitting.Fit) -> tuple[int, float]:
+    """Put a fit on a plane for a second; return its contacts then, and how far it moved [m]."""
+    model = mujoco.MjSpec()
+    model.compiler.degree = False
+    model.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 0.1])
+    body = model.worldbody.add_body(name="a", pos=[0, 0, 0.0005])
+    body.add_freejoint()
+    body.explicitinertial, body.mass, body.ipos = True, 0.2, [0, 0, 0.05]
+    body.fullinertia = [1e-4, 1e-4, 1e-4, 0, 0, 0]
+    for index, geom in enumerate(fit.geoms):
+        name = ""
+        if geom.type == "mesh":
+            name = f"mesh{index}"
+            model.add_mesh(name=name, uservert=fit.hulls[str(geom.file)][0].ravel().tolist())
+        kind = getattr(mujoco.mjtGeom, f"mjGEOM_{geom.type.upper()}")
+        body.add_geom(type=kind, meshname=name, size=[*geom.size, 0, 0, 0][:3], pos=geom.pos, quat=geom.quat, mass=0)
+    compiled = model.compile()
+    data = mujoco.MjData(compiled)
+    mujoco.mj_step(compiled, data, 500)
+    return int(data.ncon), float(np.linalg.norm(data.qpos[:2]) + abs(data.qpos[2]))

@@ -1,0 +1,253 @@
+"""Collision shapes that are as true and cheaper: one primitive for a thing that is nearly one, primitives in place of hulls, one foot to stand on.
+
+Knows solids and geoms; hulls are made in `convex`. What costs a simulator is contacts, and most contacts are those of things at rest: where twenty
+hulls touch the table each makes some, where one foot does it makes four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from . import mesh
+from .shapes import Geom, Quaternion, Vector3
+from .solids import Array, Faces, Grid, Hull, convex_hull, make_grid, place
+
+WHOLE, PART = 0.93, 0.92
+"""Share in common (IoU) from which a primitive stands for a whole solid, and for one of its hulls."""
+FOOT, RECESS = 0.0003, 0.002
+"""Height up to which a solid stands on the table, and that of the foot, above which everything else begins [m]."""
+NARROW = 0.15
+"""What is narrower, as a share of the solid, is no base: an egg stands on a point."""
+FOOT_VERTICES = 8
+ROUND, SQUARE = 0.95, 0.95
+"""Share of its circle and of its rectangle that a foot fills to be a cylinder or a box."""
+_ROOM = 0.1
+"""How much larger than a solid the box is in which it is compared, as a share of its sides."""
+_STEPS = 80
+"""Of the search that polishes a primitive."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What stands for a solid in contacts."""
+
+    geoms: tuple[Geom, ...]
+    hulls: dict[str, Hull]
+    """Hull of each mesh geom's file."""
+
+
+def whole(vertices: Array, faces: Faces) -> Geom | None:
+    """Return the primitive that stands for a whole closed solid; None where none is near enough."""
+    found = _best(vertices, faces)
+    return found[1] if found and found[0] >= WHOLE else None
+
+
+def parts(hulls: Mapping[str, Hull]) -> Fit:
+    """Return primitives in place of those hulls that are nearly one, and the others as they are."""
+    geoms, kept = list[Geom](), dict[str, Hull]()
+    for file, hull in hulls.items():
+        found = _best(*hull)
+        if found and found[0] >= PART:
+            geoms.append(found[1])
+        else:
+            geoms.append(Geom(type="mesh", file=file))
+            kept[file] = hull
+    return Fit(tuple(geoms), kept)
+
+
+def on_a_foot(vertices: Array, fit: Fit, file: str) -> Fit:
+    """Return a fit that stands on one foot alone: all else is lifted off the table by the foot's height.
+
+    Where a solid stands on no area, or its one primitive is a foot of its own, nothing of the fit reaches lower than the solid.
+
+    Args:
+        vertices: Of the solid.
+        fit: Of it.
+        file: Name of the foot's file, where it is a hull.
+    """
+    low = float(vertices[:, 2].min())
+    base = vertices[vertices[:, 2] <= low + FOOT, :2]
+    narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
+    own = len(fit.geoms) == 1 and fit.geoms[0].type in ("box", "cylinder")
+    foot = None if narrow or own else _foot(base, low, file)
+    height = low if foot is None else low + RECESS
+    geoms, hulls = list[Geom](), dict[str, Hull]()
+    for geom in fit.geoms:
+        lifted = _lifted(geom, fit.hulls, height)
+        if lifted is not None:
+            geoms.append(lifted[0])
+            hulls |= lifted[1]
+    return Fit((foot[0], *geoms), foot[1] | hulls) if foot else Fit(tuple(geoms), hulls)
+
+
+def _best(vertices: Array, faces: Faces) -> tuple[float, Geom] | None:
+    """Return the primitive that has most in common with a solid, and how much."""
+    extent = np.ptp(vertices, axis=0)
+    grid = make_grid(np.stack([vertices.min(axis=0) - _ROOM * extent, vertices.max(axis=0) + _ROOM * extent]))
+    inside = grid.occupied(vertices, faces)
+    if not inside.any():
+        return None
+    scored = sorted(
+        ((_alike(geom, grid, inside), index, geom) for index, geom in enumerate(_guesses(vertices, faces))),
+        reverse=True,
+    )
+    alike, _, geom = scored[0]
+    return (alike, geom) if alike < PART - 0.1 else _polished(geom, grid, inside)
+
+
+def _alike(geom: Geom, grid: Grid, inside: NDArray[np.bool_]) -> float:
+    here = place(geom, (0, 0, 0), {}).depth(grid.points) <= 0
+    return float((here & inside).sum() / max(int((here | inside).sum()), 1))
+
+
+def _guesses(vertices: Array, faces: Faces) -> Iterator[Geom]:
+    """Yield primitives of a solid's volume and extents, along its principal axes and upright."""
+    known = mesh.mass_properties(vertices, faces, 1.0)
+    principal = np.linalg.eigh(known.inertia)[1]
+    principal[:, 2] *= np.sign(np.linalg.det(principal))
+    for axes in (np.eye(3), principal):
+        local = vertices @ axes
+        low, high = local.min(axis=0), local.max(axis=0)
+        half, centre = (high - low) / 2, axes @ ((low + high) / 2)
+        yield _geom("box", half, centre, axes)
+        radii = half * (known.volume / (4 / 3 * np.pi * np.prod(half))) ** (1 / 3)
+        yield _geom("ellipsoid", radii, centre, axes)
+        for axis in range(3):
+            turned = axes[:, [(axis + 1) % 3, (axis + 2) % 3, axis]]
+            long = half[axis]
+            yield _geom("cylinder", [np.sqrt(known.volume / (2 * np.pi * long)), long], centre, turned)
+            radius = float(np.delete(half, axis).mean())
+            if long > radius:
+                yield _geom("capsule", [radius, long - radius], centre, turned)
+
+
+def _geom(kind: str, size: Sequence[float] | Array, centre: Array, axes: NDArray[np.float64]) -> Geom:
+    x, y, z = (round(float(value), 6) for value in centre)
+    sizes = tuple(max(round(float(value), 6), 1e-5) for value in size)
+    return Geom.model_validate({"type": kind, "size": sizes, "pos": (x, y, z), "quat": _quat(axes)})
+
+
+def _quat(axes: NDArray[np.float64]) -> Quaternion:
+    """Return the unit quaternion of a rotation matrix (Shepperd 1978)."""
+    trace = np.array([np.trace(axes), *np.diag(axes)])
+    largest = int(trace.argmax())
+    if largest == 0:
+        quat = np.array([1 + trace[0], axes[2, 1] - axes[1, 2], axes[0, 2] - axes[2, 0], axes[1, 0] - axes[0, 1]])
+    else:
+        i = largest - 1
+        j, k = (i + 1) % 3, (i + 2) % 3
+        quat = np.zeros(4)
+        quat[0] = axes[k, j] - axes[j, k]
+        quat[1 + i] = 1 + axes[i, i] - axes[j, j] - axes[k, k]
+        quat[1 + j] = axes[j, i] + axes[i, j]
+        quat[1 + k] = axes[k, i] + axes[i, k]
+    w, x, y, z = (round(float(value), 9) for value in quat / np.linalg.norm(quat))
+    return w, x, y, z
+
+
+def _polished(geom: Geom, grid: Grid, inside: NDArray[np.bool_]) -> tuple[float, Geom]:
+    """Return a primitive moved and scaled to have as much as it can in common with a solid."""
+    size, pos = np.array(geom.size), np.array(geom.pos)
+    scale = float(size.max())
+
+    def made(x: Array) -> Geom:
+        sizes = np.maximum(size * np.exp(x[: len(size)]), 1e-5)
+        x_, y_, z_ = (float(value) for value in pos + scale * x[len(size) :])
+        return geom.model_copy(update={"size": tuple(float(value) for value in sizes), "pos": (x_, y_, z_)})
+
+    start = np.zeros(len(size) + 3)
+    simplex = np.vstack([start, 0.04 * np.eye(len(start))])
+
+    def off(x: Array) -> float:
+        return -_alike(made(x), grid, inside)
+
+    options: Any = {"maxfev": _STEPS, "initial_simplex": simplex}
+    found = minimize(off, start, method="Nelder-Mead", options=options)
+    best = made(found.x)
+    x, y, z = (round(value, 6) for value in best.pos)
+    best = best.model_copy(update={"size": tuple(round(value, 6) for value in best.size), "pos": (x, y, z)})
+    return max((_alike(best, grid, inside), best), (_alike(geom, grid, inside), geom), key=lambda item: item[0])
+
+
+def _foot(base: Array, low: float, file: str) -> tuple[Geom, dict[str, Hull]] | None:
+    """Return what a solid stands on: a thin cylinder or box where its base is nearly round or square, else the hull of a few corners."""
+    points = np.ascontiguousarray(base * 1000, np.float32)  # [mm]: OpenCV works in single precision
+    outline = cv2.convexHull(points)
+    area = cv2.contourArea(outline)
+    (x, y), radius = cv2.minEnclosingCircle(outline)
+    (u, v), (long, short), angle = cv2.minAreaRect(outline)
+    if area < 1.0:  # a point or an edge: it does not stand on that
+        return None
+    height = low + RECESS / 2
+    if area >= ROUND * np.pi * radius**2:
+        return Geom(type="cylinder", size=(radius / 1000, RECESS / 2), pos=(x / 1000, y / 1000, height)), {}
+    if area >= SQUARE * long * short:
+        half = np.radians(angle) / 2
+        quat = float(np.cos(half)), 0.0, 0.0, float(np.sin(half))
+        size = (long / 2000, short / 2000, RECESS / 2)
+        return Geom(type="box", size=size, pos=(u / 1000, v / 1000, height), quat=quat), {}
+    corners = _few(outline[:, 0].astype(float)) / 1000
+    ring = np.concatenate([np.column_stack([corners, np.full(len(corners), z)]) for z in (low, low + RECESS)])
+    return Geom(type="mesh", file=file), {file: convex_hull(ring, "the foot")}
+
+
+def _few(outline: Array) -> Array:
+    """Return a convex outline with so few corners, by leaving out those that matter least."""
+    points = outline
+    while len(points) > FOOT_VERTICES:
+        one, other = np.roll(points, 1, axis=0) - points, np.roll(points, -1, axis=0) - points
+        lost = np.abs(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])
+        points = np.delete(points, lost.argmin(), axis=0)
+    return points
+
+
+def _lifted(geom: Geom, hulls: Mapping[str, Hull], height: float) -> tuple[Geom, dict[str, Hull]] | None:
+    """Return a geom that begins at a height; None where nothing is left of it."""
+    if geom.type == "mesh" and geom.file is not None:
+        points = hulls[geom.file][0]
+        if points[:, 2].min() >= height:
+            return geom, {geom.file: hulls[geom.file]}
+        if points[:, 2].max() <= height + RECESS / 4:
+            return None
+        return geom, {geom.file: convex_hull(_cut(hulls[geom.file], height), "a hull")}
+    placed = place(geom, (0, 0, 0), {})
+    low, high = float(placed.low[2]), float(placed.high[2])
+    if low >= height:
+        return geom, {}
+    if high <= height + RECESS / 4:
+        return None
+    # shorter by what is gone, and higher by half of it: exact for what is upright
+    up = np.abs(placed.object_from_geom[2])
+    share = (high - height) / (high - low)
+    sizes = np.array(geom.size)
+    if geom.type in ("box", "ellipsoid"):
+        sizes = sizes * (1 - up * (1 - share))
+    elif geom.type == "sphere":
+        sizes = sizes * share
+    else:
+        sizes = sizes * [1 - (1 - up[2]) * (1 - share), 1 - up[2] * (1 - share)]
+    x, y, z = geom.pos
+    moved: Vector3 = (x, y, round(z + (height - low) / 2, 6))
+    return geom.model_copy(update={"size": tuple(round(float(size), 6) for size in sizes), "pos": moved}), {}
+
+
+def _cut(hull: Hull, height: float) -> Array:
+    """Return the corners of what a convex polyhedron is above a height."""
+    points, faces = hull
+    above = points[points[:, 2] >= height]
+    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
+    one, other = points[edges[:, 0]], points[edges[:, 1]]
+    crossing = (one[:, 2] - height) * (other[:, 2] - height) < 0
+    one, other = one[crossing], other[crossing]
+    share = ((height - one[:, 2]) / (other[:, 2] - one[:, 2]))[:, None]
+    return np.concatenate([above, one + share * (other - one)])
+
+
+__all__ = ["Fit", "on_a_foot", "parts", "whole"]
