@@ -333,7 +333,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
         weighed = mesh.mass_properties(*(part.body or (part.vertices, part.faces)), density)
         mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
     if part.solid and not collision:
-        collision, hulls, note = _decompose(part, f"collision{suffix}", folder)
+        collision, hulls, note = collide(part, f"collision{suffix}", folder)
     done = AssetPart(
         name=part.name,
         visual=visual,
@@ -347,7 +347,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
     return done, hulls, note
 
 
-def _decompose(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
+def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
     """Find what stands for a part in contacts, write its hulls, and say how they were made."""
     vertices, faces = part.body or (part.vertices, part.faces)
     if geom := fitting.whole(vertices, faces):
