@@ -26,7 +26,7 @@ import tyro
 from tyro.conf import Positional
 
 from benchmarks.solids import SHAPES, solid_of
-from worldgen import assets, child, convex, fitting, mesh
+from worldgen import assets, child, convex, fitting, mesh, mesh_solid
 from worldgen.assets import CONTACT
 from worldgen.robots import TIMESTEP
 from worldgen.shapes import Geom, Part
@@ -133,10 +133,8 @@ def _solid(name: str) -> tuple[Array, Faces]:
         "ring": [manifold3d.CrossSection.circle(0.008, 24).translate([0.04, 0]).revolve(48).translate([0, 0, 0.008])],
         "thin_plate": [manifold3d.Manifold.cylinder(0.003, 0.08, 0.09, 48)],
     }[name]
-    whole = manifold3d.Manifold.batch_boolean(made, manifold3d.OpType.Add).to_mesh64()
-    vertices = np.array(whole.vert_properties[:, :3])
-    vertices -= [*(vertices.min(axis=0) + vertices.max(axis=0))[:2] / 2, vertices[:, 2].min()]
-    return vertices, np.array(whole.tri_verts, np.int64)
+    vertices, faces = mesh_solid.arrays(manifold3d.Manifold.batch_boolean(made, manifold3d.OpType.Add))
+    return vertices - [*(vertices.min(axis=0) + vertices.max(axis=0))[:2] / 2, vertices[:, 2].min()], faces
 
 
 def _read(path: Path) -> tuple[Array, Faces]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import manifold3d
 import numpy as np
 import tyro
 
 from benchmarks.silhouettes import spec
-from worldgen import mesh
+from worldgen import mesh, mesh_solid
 from worldgen.backends import mesh_procedural
 from worldgen.convex import outside
 from worldgen.mesh_read import Array, Faces, RawMesh
@@ -65,15 +64,9 @@ def solid_of(name: str, count: int) -> tuple[Array, Faces]:
     """Return the root part of a procedural object, without sealed voids, in faces of about one size."""
     part = mesh_procedural.make(spec(name, 41)).parts[0]
     vertices, faces = outside(part.vertices, part.faces)
-    solid = manifold3d.Manifold(
-        manifold3d.Mesh64(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.uint64))
-    )
+    solid = mesh_solid.manifold(vertices, faces)
     area = solid.surface_area()
-    solid = solid.refine_to_length(float(np.sqrt(2.3 * area / count)) * 1.4)
-    made = solid.to_mesh64()
-    merged = np.arange(made.num_vert if hasattr(made, "num_vert") else len(made.vert_properties))
-    merged[np.asarray(made.merge_from_vert, int)] = np.asarray(made.merge_to_vert, int)
-    return np.array(made.vert_properties[:, :3]), merged[np.array(made.tri_verts, np.int64)]
+    return mesh_solid.arrays(solid.refine_to_length(float(np.sqrt(2.3 * area / count)) * 1.4))
 
 
 def removed(vertices: Array, faces: Faces, share: float, rng: np.random.Generator) -> RawMesh:

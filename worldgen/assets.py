@@ -38,7 +38,7 @@ from .files import obj_text, png
 from .footprint import footprint
 from .makers import Candidate, Makers, candidates
 from .robots import TIMESTEP
-from .shapes import BACKING, TOUCHED, Geom, Joint, Part, Provenance, Shape, Site, Strict, Vector3
+from .shapes import BACKING, TOUCHED, Geom, Joint, Part, Priors, Provenance, Shape, Site, Strict, Vector3
 from .spec import ObjectSpec
 
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
@@ -86,6 +86,8 @@ class Asset(Strict):
     mass: float
     """[kg]"""
     friction: float
+    priors: Priors | None = None
+    """What its size, density and friction may be, for randomisation; None in records of earlier versions."""
     texture: str
     parts: tuple[AssetPart, ...]
     """The root part first; the others are its children."""
@@ -290,24 +292,27 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
         raise AssetError(
             f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, list(vocabulary.materials()))}"
         )
-    finished = [_finish_part(part, material.density, folder) for part in shape.parts]
+    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
+    size = _vector(np.ptp(points, axis=0))
+    priors = shape.priors or vocabulary.priors(item.category, item.material, size)
+    finished = [_finish_part(part, priors.density.nearest(material.density), folder) for part in shape.parts]
     parts, hulls = tuple(part for part, _, _ in finished), [hulls for _, hulls, _ in finished]
     (folder / "texture.png").write_bytes(png(shape.texture))
     scored = [
-        convex.FidelityPart(*(part.body or (part.vertices, part.faces)), done.collision, part_hulls, part.pos)
+        convex.FidelityPart(*part.closed, done.collision, part_hulls, part.pos)
         for part, done, part_hulls in zip(shape.parts, parts, hulls, strict=True)
         if part.solid
     ]
-    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
     asset = Asset(
         key=key,
         category=item.category,
         colour=item.colour,
         material=item.material,
         description=shape.description or item.description,
-        size=_vector(np.ptp(points, axis=0)),
+        size=size,
         mass=round(sum(part.mass for part in parts), 6),
-        friction=material.friction,
+        friction=round(priors.friction.nearest(material.friction), 4),
+        priors=priors,
         texture="texture.png",
         parts=parts,
         sites=shape.sites,
@@ -330,7 +335,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
     collision, note = part.collision, ""
     hulls: dict[str, convex.Hull] = {}
     if part.solid:
-        weighed = mesh.mass_properties(*(part.body or (part.vertices, part.faces)), density)
+        weighed = mesh.mass_properties(*part.closed, density)
         mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
     if part.solid and not collision:
         collision, hulls, note = collide(part, f"collision{suffix}", folder)
@@ -349,17 +354,18 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
 
 def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
     """Find what stands for a part in contacts, write its hulls, and say how they were made."""
-    vertices, faces = part.body or (part.vertices, part.faces)
+    vertices, faces = part.closed
     if geom := fitting.whole(vertices, faces):
         fit, how = fitting.Fit((geom,), {}), f"collision by one {geom.type}"
     else:
         done = convex.decompose(vertices, faces)
         named = {f"{prefix}_{index:02d}.obj": hull for index, hull in enumerate(done.hulls)}
         how = f"collision by {done.method}" + (f" ({done.reason})" if done.reason else "")
-        fit = _truest(
-            part, fitting.parts(named), fitting.Fit(tuple(Geom(type="mesh", file=file) for file in named), named)
-        )
-    fit = fitting.on_a_foot(vertices, fit, f"{prefix}_foot.obj")
+        fit = fitting.Fit(tuple(Geom(type="mesh", file=file) for file in named), named)
+        cheap = fitting.parts(named)
+        if cheap != fit and _as_true(part, cheap, fit):
+            fit = cheap
+    fit = fitting.on_a_foot(vertices, faces, fit, f"{prefix}_foot.obj")
     for file, hull in fit.hulls.items():
         (folder / file).write_text(convex.hull_text(hull), encoding="ascii")
     return fit.geoms, fit.hulls, how
@@ -369,13 +375,10 @@ _AS_TRUE = 0.01
 """How much less a cheaper fit may have in common with a solid, and keep of its cavity."""
 
 
-def _truest(part: Part, cheap: fitting.Fit, dear: fitting.Fit) -> fitting.Fit:
-    """Return the cheaper of two fits where it is about as true."""
-    vertices, faces = part.body or (part.vertices, part.faces)
-    one, other = (
-        convex.fidelity([convex.FidelityPart(vertices, faces, fit.geoms, fit.hulls)]) for fit in (cheap, dear)
-    )
-    return cheap if one.iou >= other.iou - _AS_TRUE and one.cavity >= other.cavity - _AS_TRUE else dear
+def _as_true(part: Part, cheap: fitting.Fit, dear: fitting.Fit) -> bool:
+    """Tell whether the cheaper of two fits is about as true."""
+    one, other = (convex.fidelity([convex.FidelityPart(*part.closed, fit.geoms, fit.hulls)]) for fit in (cheap, dear))
+    return one.iou >= other.iou - _AS_TRUE and one.cavity >= other.cavity - _AS_TRUE
 
 
 def _vector(values: NDArray[np.float64], digits: int = 6) -> Vector3:

@@ -89,6 +89,7 @@ def make(
     image: Images = Images(),
     shap_e: ShapE = ShapE(),
     server: Server = Server(),
+    eyes: str = "",
     any_licence: bool = False,
     store: Path | None = None,
     llm: Llm = Llm(),
@@ -115,6 +116,7 @@ def make(
         image: Text-to-image model that draws the pictures where there are no photos.
         shap_e: Settings of --assets shap-e.
         server: Settings of --assets http:URL.
+        eyes: Vision model at OPENAI_BASE_URL that looks at each picture and narrows the ranges of density, friction and size in the object's record.
         any_licence: Also make objects whose licence is not known to let models be trained on them.
         store: Folder of everything built before, shared by all libraries; default ~/.cache/worldgen or $WORLDGEN_STORE.
         llm: Endpoint and budget.
@@ -135,6 +137,7 @@ def make(
         image,
         shap_e,
         server,
+        eyes,
         any_licence,
     )
     with console.progress(count) as progress:
@@ -358,6 +361,7 @@ def assets_from_image(
     material: str = "",
     licence: str = "user-supplied",
     may_train: bool = True,
+    eyes: str = "",
 ) -> None:
     """Turn a photo of one object into a physical asset, without any model. Take it level from the front, flat things from above, on a plain
     background that the object has not the colour of.
@@ -371,10 +375,12 @@ def assets_from_image(
         material: What it is made of; gives density and friction. Empty for the usual one.
         licence: Licence of the photo; goes into the record.
         may_train: Whether that licence allows training models on what is made of it.
+        eyes: Vision model at OPENAI_BASE_URL that looks at the photo and narrows the ranges of density, friction and size in the record.
     """
     from . import console, importing
 
-    console.show_asset(importing.from_image(file, category, height, out, colour, material, licence, may_train), out)
+    made = importing.from_image(file, category, height, out, colour, material, licence, may_train, eyes)
+    console.show_asset(made, out)
 
 
 def _endpoint(llm: Llm) -> Any:

@@ -181,6 +181,11 @@ def show_asset(asset: Asset, folder: Path) -> None:
     table.add_row("folder", escape(str(folder)))
     table.add_row("size", f"{size} mm")
     table.add_row("mass", f"{1000 * asset.mass:.1f} g of {asset.material}")
+    if asset.priors:
+        by = f", as {asset.priors.narrowed_by} sees it" if asset.priors.narrowed_by else ""
+        density, friction = asset.priors.density, asset.priors.friction
+        table.add_row("density", f"{density.low:.0f} to {density.high:.0f} kg/m3{escape(by)}")
+        table.add_row("friction", f"{asset.friction:g}; {friction.low:g} to {friction.high:g}{escape(by)}")
     table.add_row("collision parts", str(asset.cost.geoms))
     if asset.fidelity:
         table.add_row("volume overlap", f"{asset.fidelity.iou:.2f}")

@@ -23,14 +23,20 @@ from .solids import Array, Faces, Hull, convex_hull, make_grid, place, surface_d
 
 __all__ = ["Decomposition", "Fidelity", "FidelityPart", "Hull", "decompose", "fidelity", "hull_text", "outside"]
 
-PART_VERTICES, WHOLE_VERTICES = 32, 64
-"""Limits of one hull of many, and of a hull that stands for a mesh alone."""
+VERTICES = 64
+"""Limit of one hull."""
+FINEST, RELATIVE = 0.002, 0.015
+"""Concavity that may stay unsplit: so much [m], and more where an object is large, as a share of its longest side."""
+MAX_HULLS = 64
+"""A foot keeps contacts few however many there are (`fitting`)."""
 GROWN = 1.08
 """Most that a hull of few corners grows to have the volume of the hull of all."""
 FACES = 6_000
 """Faces that a mesh is thinned to before decomposition, whose time grows faster than their number."""
 MAX_FACES = 1_000_000
 """Faces of the largest mesh that is taken at all."""
+DETAIL = 0.125
+"""Share of the threshold that a surface may be moved by to have fewer faces."""
 THINNING_ERROR = 0.03
 """Relative change of volume that thinning may cause."""
 CAVITY_MINIMUM = 0.05
@@ -55,9 +61,9 @@ def decompose(
     vertices: Array,
     faces: Faces,
     *,
-    threshold: float = 0.003,
-    max_hulls: int = 32,
-    seconds: float = 60.0,
+    threshold: float = 0.0,
+    max_hulls: int = MAX_HULLS,
+    seconds: float = 180.0,
     memory: int = 4 << 30,
 ) -> Decomposition:
     """Split a mesh into convex hulls: by CoACD, else by V-HACD where `vhacdx` is installed, else its single hull.
@@ -67,18 +73,21 @@ def decompose(
     Args:
         vertices: (V, 3) [m].
         faces: (F, 3), best of a closed mesh.
-        threshold: Concavity that may stay unsplit [m].
+        threshold: Concavity that may stay unsplit [m]; 0 for what suits the size.
         max_hulls: Upper limit of their number; more are merged.
-        seconds: Time limit of each method [s].
+        seconds: Time limit of each method [s]; long, so that a busy machine makes the same hulls as an idle one.
         memory: Limit of each method [bytes].
 
     Raises:
         AssetError: When the mesh is empty, not finite, too large or flat, or its faces point nowhere.
     """
-    if not (threshold > 0 and max_hulls >= 1 and seconds > 0):
-        raise AssetError(f"threshold {threshold:g} m, max_hulls {max_hulls} and seconds {seconds:g} must be positive.")
+    if not (threshold >= 0 and max_hulls >= 1 and seconds > 0):
+        raise AssetError(
+            f"threshold {threshold:g} m must not be negative, max_hulls {max_hulls} and seconds {seconds:g} must be positive."
+        )
     vertices, faces = _valid(vertices, faces)
-    whole = _few(vertices, WHOLE_VERTICES, "the mesh")
+    threshold = threshold or max(FINEST, RELATIVE * float(np.ptp(vertices, axis=0).max()))
+    whole = _few(vertices, VERTICES, "the mesh")
     if max_hulls == 1:
         return Decomposition((whole,), "hull", "one hull is allowed")
     if (
@@ -161,7 +170,7 @@ def _tidy(found: child.Arrays) -> tuple[Hull, ...]:
     hulls = []
     for points in np.split(found["points"], np.cumsum(found["counts"])[:-1]):
         try:
-            hull = _few(np.round(points, 7), PART_VERTICES, "a hull")
+            hull = _few(np.round(points, 7), VERTICES, "a hull")
         except AssetError:  # flat: nothing to collide with
             continue
         if mesh_solid.signed_volume(*hull) > SMALLEST:
@@ -178,8 +187,8 @@ def run_coacd(mesh: child.Arrays) -> child.Arrays:
     """Return the hulls that CoACD makes of a mesh, in metres; to be run in a child, which it may abort."""
     import coacd
 
-    vertices, faces = _thin(mesh["vertices"], mesh["faces"])
     threshold = float(mesh["threshold"])
+    vertices, faces = _thin(mesh["vertices"], mesh["faces"], threshold)
     settings = {"real_metric": True}
     if "real_metric" not in inspect.signature(coacd.run_coacd).parameters:  # older: relative to half the longest side
         settings, threshold = {}, float(np.clip(2 * threshold / np.ptp(vertices, axis=0).max(), 0.01, 1))
@@ -188,9 +197,10 @@ def run_coacd(mesh: child.Arrays) -> child.Arrays:
         coacd.Mesh(vertices, faces),
         threshold=threshold,
         max_convex_hull=int(mesh["max_hulls"]),
-        resolution=1000,  # these three: the fast search, 2.6 times cheaper for 0.02 of IoU
-        mcts_iterations=60,
+        resolution=1000,  # these four: a short search, several times cheaper and hardly less true
+        mcts_iterations=30,
         mcts_nodes=10,
+        mcts_max_depth=2,
         decimate=False,  # to few corners of the same volume: `_few`
         seed=0,
         **settings,
@@ -201,11 +211,9 @@ def run_coacd(mesh: child.Arrays) -> child.Arrays:
 def run_vhacd(mesh: child.Arrays) -> child.Arrays:
     """Return the hulls that V-HACD makes of a mesh; to be run in a child."""
     vhacdx = importlib.import_module("vhacdx")  # optional: not among the requirements
-    vertices, faces = _thin(mesh["vertices"], mesh["faces"])
+    vertices, faces = _thin(mesh["vertices"], mesh["faces"], float(mesh["threshold"]))
     flat = np.column_stack([np.full(len(faces), 3), faces]).ravel().astype(np.uint32)
-    hulls = vhacdx.compute_vhacd(
-        vertices, flat, maxConvexHulls=int(mesh["max_hulls"]), maxNumVerticesPerCH=PART_VERTICES
-    )
+    hulls = vhacdx.compute_vhacd(vertices, flat, maxConvexHulls=int(mesh["max_hulls"]), maxNumVerticesPerCH=VERTICES)
     return _pack([np.asarray(points, float) for points, _ in hulls])
 
 
@@ -214,8 +222,15 @@ def _pack(clouds: Sequence[Array]) -> child.Arrays:
     return {"points": points, "counts": np.array([len(cloud) for cloud in clouds], int)}
 
 
-def _thin(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
-    """Return the mesh with at most `FACES` faces, or itself where thinning would open it or change its volume."""
+def _thin(vertices: Array, faces: Faces, threshold: float) -> tuple[Array, Faces]:
+    """Return the mesh without details far below the threshold, whose search would cost most of the time, and with at most `FACES` faces.
+
+    Where thinning would open it or change its volume it stays as it is.
+    """
+    if solid := mesh_solid.manifold(vertices, faces):
+        simple = solid.simplify(DETAIL * threshold)
+        if simple.num_tri():
+            vertices, faces = mesh_solid.arrays(simple)
     if len(faces) <= FACES:
         return vertices, faces
     import fast_simplification

@@ -12,14 +12,12 @@ from typing import Any
 
 from . import phrases, vocabulary
 from .errors import DesignError, Problem, SpecError
-from .language import split_words
+from .language import categories_by_words, split_words
 from .shapes import Vector3
-from .spec import MIN_SIZE, SceneSpec
+from .spec import HELD_VARIANT, MIN_SIZE, SceneSpec
 from .vocabulary import Category
 from .wire import Brief, WireGoal, WireObject, WireScene
 
-HELD_VARIANT = 5
-"""Object variants divisible by this are kept for the split of unseen objects."""
 VARIANTS = 100
 GRIP = 0.88
 """Share of the gripper's opening that a target may fill; the spec refuses more than 0.9."""
@@ -90,7 +88,7 @@ def _camera(wire: WireScene, chance: random.Random) -> dict[str, Any]:
 
 def canonical(wire: WireScene) -> WireScene:
     """Return the draft with synonyms replaced by the vocabulary's names, and roles that follow from the goals."""
-    names = {tuple(split_words(noun)): name for noun, name in vocabulary.nouns().items()}
+    names = categories_by_words()
     objects = [
         item.model_copy(
             update={

@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
 
 from . import mesh
-from .shapes import Geom, Quaternion, Vector3
+from .shapes import Geom, Vector3
 from .solids import Array, Faces, Grid, Hull, convex_hull, make_grid, place
 
 WHOLE, PART = 0.93, 0.92
@@ -26,6 +28,10 @@ FOOT, RECESS = 0.0003, 0.002
 NARROW = 0.15
 """What is narrower, as a share of the solid, is no base: an egg stands on a point."""
 FOOT_VERTICES = 8
+HAIR = 0.0002
+"""Height of the foot's outline over the box that bears [m]: more than a thing at rest sinks in, less than one sees it tilt."""
+BEARING = 0.3
+"""Share of its base that the box must cover to bear a solid: half of a circle is."""
 ROUND, SQUARE = 0.95, 0.95
 """Share of its circle and of its rectangle that a foot fills to be a cylinder or a box."""
 _ROOM = 0.1
@@ -62,13 +68,16 @@ def parts(hulls: Mapping[str, Hull]) -> Fit:
     return Fit(tuple(geoms), kept)
 
 
-def on_a_foot(vertices: Array, fit: Fit, file: str) -> Fit:
-    """Return a fit that stands on one foot alone: all else is lifted off the table by the foot's height.
+def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
+    """Return a fit that stands on a foot alone: all else is lifted off the table by the foot's height.
 
-    Where a solid stands on no area, or its one primitive is a foot of its own, nothing of the fit reaches lower than the solid.
+    The foot has the outline of what the solid stands on. Below it, by a hair, a box within that outline bears the weight on its four corners: a
+    box is what simulators find contacts of fastest, and where the solid tilts the true outline takes over. Where a solid stands on no area,
+    or is a box of its own, nothing of the fit reaches lower than the solid.
 
     Args:
         vertices: Of the solid.
+        faces: Of the solid, which is closed.
         fit: Of it.
         file: Name of the foot's file, where it is a hull.
     """
@@ -76,15 +85,52 @@ def on_a_foot(vertices: Array, fit: Fit, file: str) -> Fit:
     base = vertices[vertices[:, 2] <= low + FOOT, :2]
     narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
     own = len(fit.geoms) == 1 and fit.geoms[0].type in ("box", "cylinder")
-    foot = None if narrow or own else _foot(base, low, file)
-    height = low if foot is None else low + RECESS
+    foot, rest = (fit, Fit((), {})) if own else (_foot(base, low, file), _above(fit, low + RECESS))
+    if narrow or foot is None:
+        return _above(fit, low)
+    feet = foot.geoms
+    if feet[0].type != "box":
+        box = _bearing(base, mesh.mass_properties(vertices, faces, 1.0).com[:2], low)
+        foot = _above(foot, low + HAIR if box else low)
+        feet = (box, *foot.geoms) if box else foot.geoms
+    return Fit((*feet, *rest.geoms), foot.hulls | rest.hulls)
+
+
+def _above(fit: Fit, height: float) -> Fit:
+    """Return what is left of a fit above a height."""
     geoms, hulls = list[Geom](), dict[str, Hull]()
     for geom in fit.geoms:
         lifted = _lifted(geom, fit.hulls, height)
         if lifted is not None:
             geoms.append(lifted[0])
             hulls |= lifted[1]
-    return Fit((foot[0], *geoms), foot[1] | hulls) if foot else Fit(tuple(geoms), hulls)
+    return Fit(tuple(geoms), hulls)
+
+
+def _bearing(base: Array, middle: Array, low: float) -> Geom | None:
+    """Return the largest flat box in a convex outline that has the centre of mass above its middle; None where it would stand narrowly."""
+    outline = ConvexHull(base)
+    normals, room = outline.equations[:, :2], -outline.equations[:, :2] @ middle - outline.equations[:, 2]
+    if room.min() <= 0:
+        return None
+    turns = np.radians(np.arange(0, 90, 3.0))[:, None, None]
+    ratios = np.exp(np.linspace(-1.5, 1.5, 25))[None, :, None]
+    along = abs(normals[:, 0] * np.cos(turns) + normals[:, 1] * np.sin(turns))
+    across = abs(normals[:, 1] * np.cos(turns) - normals[:, 0] * np.sin(turns))
+    short = (room / (ratios * along + across)).min(axis=2)
+    area = 4 * ratios[..., 0] * short**2
+    turn, ratio = np.unravel_index(int(area.argmax()), area.shape)
+    if area[turn, ratio] < BEARING * outline.volume:
+        return None
+    half = float(turns[turn, 0, 0]) / 2
+    x, y = (round(float(value), 6) for value in middle)
+    width = float(short[turn, ratio])
+    return Geom(
+        type="box",
+        size=(round(float(ratios[0, ratio, 0]) * width, 6), round(width, 6), RECESS / 2),
+        pos=(x, y, round(low + RECESS / 2, 6)),
+        quat=(round(float(np.cos(half)), 9), 0.0, 0.0, round(float(np.sin(half)), 9)),
+    )
 
 
 def _best(vertices: Array, faces: Faces) -> tuple[float, Geom] | None:
@@ -131,25 +177,8 @@ def _guesses(vertices: Array, faces: Faces) -> Iterator[Geom]:
 def _geom(kind: str, size: Sequence[float] | Array, centre: Array, axes: NDArray[np.float64]) -> Geom:
     x, y, z = (round(float(value), 6) for value in centre)
     sizes = tuple(max(round(float(value), 6), 1e-5) for value in size)
-    return Geom.model_validate({"type": kind, "size": sizes, "pos": (x, y, z), "quat": _quat(axes)})
-
-
-def _quat(axes: NDArray[np.float64]) -> Quaternion:
-    """Return the unit quaternion of a rotation matrix (Shepperd 1978)."""
-    trace = np.array([np.trace(axes), *np.diag(axes)])
-    largest = int(trace.argmax())
-    if largest == 0:
-        quat = np.array([1 + trace[0], axes[2, 1] - axes[1, 2], axes[0, 2] - axes[2, 0], axes[1, 0] - axes[0, 1]])
-    else:
-        i = largest - 1
-        j, k = (i + 1) % 3, (i + 2) % 3
-        quat = np.zeros(4)
-        quat[0] = axes[k, j] - axes[j, k]
-        quat[1 + i] = 1 + axes[i, i] - axes[j, j] - axes[k, k]
-        quat[1 + j] = axes[j, i] + axes[i, j]
-        quat[1 + k] = axes[k, i] + axes[i, k]
-    w, x, y, z = (round(float(value), 9) for value in quat / np.linalg.norm(quat))
-    return w, x, y, z
+    quat = Rotation.from_matrix(axes).as_quat(scalar_first=True).round(9).tolist()
+    return Geom.model_validate({"type": kind, "size": sizes, "pos": (x, y, z), "quat": quat})
 
 
 def _polished(geom: Geom, grid: Grid, inside: NDArray[np.bool_]) -> tuple[float, Geom]:
@@ -176,7 +205,7 @@ def _polished(geom: Geom, grid: Grid, inside: NDArray[np.bool_]) -> tuple[float,
     return max((_alike(best, grid, inside), best), (_alike(geom, grid, inside), geom), key=lambda item: item[0])
 
 
-def _foot(base: Array, low: float, file: str) -> tuple[Geom, dict[str, Hull]] | None:
+def _foot(base: Array, low: float, file: str) -> Fit | None:
     """Return what a solid stands on: a thin cylinder or box where its base is nearly round or square, else the hull of a few corners."""
     points = np.ascontiguousarray(base * 1000, np.float32)  # [mm]: OpenCV works in single precision
     outline = cv2.convexHull(points)
@@ -187,15 +216,15 @@ def _foot(base: Array, low: float, file: str) -> tuple[Geom, dict[str, Hull]] | 
         return None
     height = low + RECESS / 2
     if area >= ROUND * np.pi * radius**2:
-        return Geom(type="cylinder", size=(radius / 1000, RECESS / 2), pos=(x / 1000, y / 1000, height)), {}
+        return Fit((Geom(type="cylinder", size=(radius / 1000, RECESS / 2), pos=(x / 1000, y / 1000, height)),), {})
     if area >= SQUARE * long * short:
         half = np.radians(angle) / 2
         quat = float(np.cos(half)), 0.0, 0.0, float(np.sin(half))
         size = (long / 2000, short / 2000, RECESS / 2)
-        return Geom(type="box", size=size, pos=(u / 1000, v / 1000, height), quat=quat), {}
+        return Fit((Geom(type="box", size=size, pos=(u / 1000, v / 1000, height), quat=quat),), {})
     corners = _few(outline[:, 0].astype(float)) / 1000
     ring = np.concatenate([np.column_stack([corners, np.full(len(corners), z)]) for z in (low, low + RECESS)])
-    return Geom(type="mesh", file=file), {file: convex_hull(ring, "the foot")}
+    return Fit((Geom(type="mesh", file=file),), {file: convex_hull(ring, "the foot")})
 
 
 def _few(outline: Array) -> Array:
@@ -248,6 +277,3 @@ def _cut(hull: Hull, height: float) -> Array:
     one, other = one[crossing], other[crossing]
     share = ((height - one[:, 2]) / (other[:, 2] - one[:, 2]))[:, None]
     return np.concatenate([above, one + share * (other - one)])
-
-
-__all__ = ["Fit", "on_a_foot", "parts", "whole"]

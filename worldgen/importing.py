@@ -9,7 +9,6 @@ import numpy as np
 
 from . import assets, mesh, mesh_read, photos, pictures, store, vocabulary
 from .assets import Asset
-from .backends import mesh_silhouette
 from .errors import AssetError
 from .generated import VISUAL_FACES, sites
 from .shapes import Part, Provenance, Shape
@@ -87,6 +86,7 @@ def from_image(
     material: str = "",
     licence: str = "user-supplied",
     may_train: bool = True,
+    eyes: str = "",
 ) -> Asset:
     """Make an asset of a photo of one object on a plain background, in a new folder.
 
@@ -99,10 +99,14 @@ def from_image(
         material: Gives density and friction; empty for the category's usual one, or plastic.
         licence: Of the photo.
         may_train: Whether that licence allows training models on what is made of it.
+        eyes: Vision model that narrows the ranges in the record; empty for none.
 
     Raises:
+        MakerError: When the vision model cannot be asked.
         AssetError: When the photo shows no single whole object, a word is unknown, the height is out of bounds, or `out` exists.
     """
+    from .backends import mesh_silhouette
+
     known = vocabulary.categories().get(category)
     material = material or (known.materials[0] if known else "plastic")
     _check_words(category, colour or "natural", material)
@@ -117,7 +121,11 @@ def from_image(
     more = height / float(np.ptp(shape.parts[0].vertices[:, 2]))  # it was fitted into the usual size: take a larger one
     item = item.model_copy(update={"size": tuple(round(float(side) * more, 4) for side in size)})
     shape = mesh_silhouette.make(item, cutout, origin)
-    key = store.key({"photo": digest, "item": item.model_dump(mode="json")})
+    if eyes:
+        from .backends import judge_openai
+
+        shape = judge_openai.look(eyes, shape, item, cutout.picture)
+    key = store.key({"photo": digest, "item": item.model_dump(mode="json"), "eyes": eyes})
     return _published(shape, item, key, out)
 
 

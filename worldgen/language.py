@@ -25,6 +25,12 @@ def split_words(sentence: str) -> list[str]:
     return "".join(c if c.isalnum() else " " for c in sentence.lower()).split()
 
 
+@cache
+def categories_by_words() -> dict[tuple[str, ...], str]:
+    """Return the category that each noun of the vocabulary names, by its lower-case words."""
+    return {tuple(split_words(noun)): name for noun, name in vocabulary.nouns().items()}
+
+
 def noun_phrases(sentence: str, category: str) -> list[frozenset[str]]:
     """Return, for each mention of a category in a sentence, the attributes said of it.
 

@@ -15,37 +15,46 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from . import generated, making, mesh, mesh_read, mesh_solid, photos, pictures, store, vocabulary
-from .backends import image_diffusers, judge_openai, mesh_http, mesh_procedural, mesh_shap_e, mesh_silhouette
+from . import mesh_read, mesh_solid, store, vocabulary
 from .errors import AssetError
 from .making import Images, Server, ShapE
-from .photos import Cutout
 from .shapes import Provenance, Shape
 from .spec import ObjectSpec
 
+if TYPE_CHECKING:  # pictures are few, and what reads, draws and judges them starts slowly
+    from .photos import Cutout
+    from .pictures import Album
+
 PLAIN = {"procedural": "worldgen.backends.mesh_procedural:make"}
 """Name → "module:function", imported on use; any dotted path of that form is a name too."""
-PICTURED: dict[str, tuple[ModuleType, ...]] = {
-    "silhouette": (mesh_silhouette, mesh_procedural),
-    "shap-e": (mesh_shap_e, generated),
-    "http": (mesh_http, generated, mesh_read),
+PICTURED: dict[str, tuple[str, ...]] = {
+    "silhouette": ("worldgen.backends.mesh_silhouette", "worldgen.backends.mesh_procedural"),
+    "shap-e": ("worldgen.backends.mesh_shap_e", "worldgen.generated"),
+    "http": ("worldgen.backends.mesh_http", "worldgen.generated", "worldgen.mesh_read"),
 }
-"""Makers that work from pictures, and whose code their results hang on besides."""
-
-
-_SHARED = (image_diffusers, judge_openai, making, mesh, mesh_solid, photos, pictures)
+"""Makers that work from pictures, and the modules whose code their results hang on besides, imported on use."""
+SHARED = (
+    "worldgen.backends.image_diffusers",
+    "worldgen.backends.judge_openai",
+    "worldgen.making",
+    "worldgen.mesh",
+    "worldgen.mesh_solid",
+    "worldgen.photos",
+    "worldgen.pictures",
+)
+"""Modules whose code all of their results hang on."""
 _TOOLS = ("diffusers", "torch", "transformers")
 
 
 def _tools(name: str) -> dict[str, str]:
     """Return the versions of the libraries that can change what a maker makes of pictures; those that are not installed have none."""
+    import cv2
+
     found = {"opencv": cv2.__version__}
     for tool in _TOOLS if name == "shap-e" else ():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -65,6 +74,8 @@ class Makers:
     """Who draws pictures where there are no photos."""
     shap_e: ShapE = field(default_factory=ShapE)
     server: Server = field(default_factory=Server)
+    eyes: str = ""
+    """Vision model at OPENAI_BASE_URL that narrows what an object of a picture may weigh and how it slides; empty for none."""
     any_licence: bool = False
     """Also make what no other model may be trained on."""
 
@@ -90,6 +101,8 @@ class Makers:
         for name in made.chain:
             code(name)
         if "http" in made.chain:
+            from .backends import mesh_http
+
             mesh_http.address(made.server.url)
         made._require_pictures()
         made._require_licence()
@@ -101,10 +114,10 @@ class Makers:
             raise AssetError(
                 f"--assets {wanting[0]} works from pictures. Give a folder of photos with --photos, or a model that draws with --image.model."
             )
-        if (self.photos or self.images.model) and not wanting:
+        if (self.photos or self.images.model or self.eyes) and not wanting:
             raise AssetError(f"Pictures are for makers that work from them: {', '.join(PICTURED)}. Add --assets.")
         if self.photos is not None:
-            pictures.album(self.photos)
+            _album(self.photos)
 
     def _require_licence(self) -> None:
         """Refuse at once what `require_licence` would refuse of each object."""
@@ -138,8 +151,10 @@ class Makers:
         chain = [[name, self._settings(name)] for name in self.chain]
         if not set(self.chain) & set(PICTURED):
             return {"chain": chain}
+        from .backends import image_diffusers
+
         images = image_diffusers.settings(self.images) if self.images.model else None
-        return {"chain": chain, "photos": pictures.album(self.photos).told() if self.photos else [], "images": images}
+        return {"chain": chain, "photos": _album(self.photos).told() if self.photos else [], "images": images}
 
     def version(self) -> list[Any]:
         """Return all that what they make hangs on, as JSON can say it."""
@@ -147,7 +162,7 @@ class Makers:
 
     def looks(self) -> dict[str, tuple[str, ...]]:
         """Return the categories that there are photos of, each with its colours: what a designer chooses where nothing is said."""
-        return pictures.album(self.photos).looks() if self.photos else {}
+        return _album(self.photos).looks() if self.photos else {}
 
     def _settings(self, name: str) -> dict[str, Any]:
         """Return the settings that a maker's results hang on, as JSON can say them."""
@@ -155,14 +170,26 @@ class Makers:
         if name == "shap-e":
             found = {key: getattr(self.shap_e, key) for key in ("model", "revision", "steps", "grid")}
         if name == "http":
+            from .backends import mesh_http
+
             found = {key: getattr(self.server, key) for key in ("model", "dialect", "faces", "texture")}
             found["url"] = "" if self.server.model else mesh_http.address(self.server.url)  # a named model may move
-        return found | ({"terms": self._terms(name)} if name in PICTURED else {})
+        if name in PICTURED:
+            found["terms"] = self._terms(name)
+            if self.eyes:
+                found["eyes"] = self.eyes
+        return found
 
 
 _OWN = ("", True)
 _FLAGS = {"http": "server", "shap-e": "shap-e"}
 """Makers whose licence a user may tell, and the group of options that does."""
+
+
+def _album(folder: Path) -> Album:
+    from . import pictures
+
+    return pictures.album(folder)
 
 
 def _refusal(name: str, licence: str, flag: str) -> str:
@@ -206,7 +233,7 @@ def _picture(makers: Makers, name: str, item: ObjectSpec) -> tuple[Any, Callable
     """Return what the picture of an object hangs on, and what gets it: a photo where there is one, else a drawing."""
     if makers.photos is not None:
         try:
-            photo = pictures.album(makers.photos).find(item)
+            photo = _album(makers.photos).find(item)
         except AssetError:
             if not makers.images.model:
                 raise
@@ -216,6 +243,8 @@ def _picture(makers: Makers, name: str, item: ObjectSpec) -> tuple[Any, Callable
             )
             return [photo.digest, photo.path.name], lambda: (photo.cutout(), origin)
     if makers.images.model:
+        from .backends import image_diffusers, mesh_silhouette
+
         view = mesh_silhouette.wanted_view(item) if name == "silhouette" else "corner"
         drawn = image_diffusers.inputs(makers.images, item, view)
         return drawn, partial(image_diffusers.draw, makers.images, item, view)
@@ -224,7 +253,17 @@ def _picture(makers: Makers, name: str, item: ObjectSpec) -> tuple[Any, Callable
 
 def _make(makers: Makers, name: str, item: ObjectSpec, pictured: Callable[[], tuple[Cutout, Provenance]]) -> Shape:
     """Make an object of its picture."""
+    from .backends import judge_openai
+
     cutout, origin = pictured()
+    shape = _shape(makers, name, item, cutout, origin)
+    return judge_openai.look(makers.eyes, shape, item, cutout.picture) if makers.eyes else shape
+
+
+def _shape(makers: Makers, name: str, item: ObjectSpec, cutout: Cutout, origin: Provenance) -> Shape:
+    from . import generated
+    from .backends import mesh_shap_e, mesh_silhouette
+
     if name == "silhouette":
         return mesh_silhouette.make(item, cutout, origin.model_copy(update={"backend": name}))
     up: Literal["y", "z"] = "y"
@@ -246,6 +285,8 @@ def _make(makers: Makers, name: str, item: ObjectSpec, pictured: Callable[[], tu
 
 def _from_server(server: Server, cutout: Cutout, item: ObjectSpec) -> mesh_read.RawMesh:
     """Return the mesh that a server makes of the object alone, on nothing."""
+    from .backends import mesh_http
+
     crop, buffer = cutout.cropped(), io.BytesIO()
     room = max(crop.mask.shape) // 8
     pixels = np.dstack([crop.picture, np.where(crop.mask, 255, 0).astype(np.uint8)])
@@ -282,5 +323,6 @@ def code(name: str) -> str:
         AssetError: When there is no such maker.
     """
     if name in PICTURED:
-        return store.key([store.code_digest(sys.modules[__name__], *PICTURED[name], *_SHARED), _tools(name)])
+        modules = [import_module(module) for module in (__name__, *PICTURED[name], *SHARED)]
+        return store.key([store.code_digest(*modules), _tools(name)])
     return store.code_digest(sys.modules[_target(name).__module__])

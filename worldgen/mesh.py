@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull
 from . import mesh_solid
 from .errors import AssetError
 from .mesh_read import Array, Faces, RawMesh, read
-from .mesh_solid import count_open_edges, signed_volume
+from .mesh_solid import arrays, count_open_edges, manifold, signed_volume
 
 __all__ = [
     "MassProperties",
@@ -243,7 +243,7 @@ def _united(raw: RawMesh) -> RawMesh | None:
     for index in range(label.max() + 1):
         mine = raw.faces[label == index]
         outwards = signed_volume(raw.vertices, mine) > 0
-        piece = _manifold(raw.vertices, mine if outwards else mine[:, ::-1])
+        piece = manifold(raw.vertices, mine if outwards else mine[:, ::-1])
         if piece is None:
             return None
         (solids if outwards else voids).append(piece)
@@ -258,7 +258,7 @@ def _united(raw: RawMesh) -> RawMesh | None:
     whole = manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add)
     if voids:
         whole -= manifold3d.Manifold.batch_boolean(voids, manifold3d.OpType.Add)
-    vertices, faces = _arrays(whole)
+    vertices, faces = arrays(whole)
     if (
         not len(faces)
         or count_open_edges(faces)
@@ -270,10 +270,10 @@ def _united(raw: RawMesh) -> RawMesh | None:
 
 def _rebuilt(raw: RawMesh) -> RawMesh:
     vertices, faces = mesh_solid.wrap(raw.vertices, raw.faces)
-    found = _manifold(vertices, faces)
+    found = manifold(vertices, faces)
     if found is not None:
         cell = float(np.ptp(raw.vertices, axis=0).max()) / mesh_solid.CELLS
-        vertices, faces = _arrays(found.simplify(0.05 * cell))
+        vertices, faces = arrays(found.simplify(0.05 * cell))
     try:
         new = clean(RawMesh(vertices, faces))
     except AssetError as error:
@@ -281,23 +281,6 @@ def _rebuilt(raw: RawMesh) -> RawMesh:
     if count_open_edges(new.faces) or signed_volume(new.vertices, new.faces) <= 0:
         raise AssetError("the mesh encloses nothing even when built anew. Close it in a 3D editor.")
     return replace(_textured(raw, new.vertices, new.faces), made="remeshed")
-
-
-def _manifold(vertices: Array, faces: Faces) -> Any:
-    """Return manifold3d's solid of a mesh, or None when it is none."""
-    import manifold3d
-
-    mesh = manifold3d.Mesh64(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.uint64))
-    solid = manifold3d.Manifold(mesh)
-    return solid if solid.status() == manifold3d.Error.NoError and not solid.is_empty() else None
-
-
-def _arrays(solid: Any) -> tuple[Array, Faces]:
-    mesh = solid.to_mesh64()
-    vertices, faces = np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int64)
-    merged = np.arange(len(vertices))
-    merged[np.asarray(mesh.merge_from_vert, int)] = np.asarray(mesh.merge_to_vert, int)
-    return vertices, merged[faces]
 
 
 def _textured(raw: RawMesh, vertices: Array, faces: Faces) -> RawMesh:
@@ -313,13 +296,13 @@ def standing(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
 
     It stands where tilting it by 10 degrees, any way, does not make it fall. What never does so is cut all the same, and lies down in a scene.
     """
-    solid = _manifold(vertices, faces)
+    solid = manifold(vertices, faces)
     if solid is None:
         return vertices, faces
     bottom, height = float(vertices[:, 2].min()), float(np.ptp(vertices[:, 2]))
     for share in _CUTS:
         cut = solid.trim_by_plane((0, 0, 1), bottom + share * height) if share else solid
-        points, triangles = _arrays(cut)
+        points, triangles = arrays(cut)
         if cut.is_empty() or len(triangles) < 4:
             continue
         if _stands(points, triangles, 0.004 * height):
@@ -409,14 +392,14 @@ def _quadric(raw: RawMesh, target: int) -> tuple[Array, Faces] | None:
 
 
 def _tolerant(raw: RawMesh, target: int) -> tuple[Array, Faces] | None:
-    solid = _manifold(raw.vertices, raw.faces)
+    solid = manifold(raw.vertices, raw.faces)
     if solid is None:
         return None
     extent = float(np.ptp(raw.vertices, axis=0).max())
     for tolerance in (0.001, 0.002, 0.004, 0.008, 0.016):
         found = solid.simplify(tolerance * extent)
         if 0 < found.num_tri() <= target:
-            return _arrays(found)
+            return arrays(found)
     return None
 
 

@@ -6,6 +6,7 @@ Knows vertices, faces and pixels; decides nothing: `mesh` does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -303,3 +304,21 @@ def _colours(points: Array, vertices: Array, faces: Faces, uv: Array, texture: N
     column = np.clip((at[:, 0] * width).astype(int), 0, width - 1)
     row = np.clip(((1 - at[:, 1]) * height).astype(int), 0, height - 1)
     return texture[row, column]
+
+
+def manifold(vertices: Array, faces: Faces) -> Any:
+    """Return manifold3d's solid of a mesh, or None when it is none."""
+    import manifold3d
+
+    mesh = manifold3d.Mesh64(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.uint64))
+    solid = manifold3d.Manifold(mesh)
+    return solid if solid.status() == manifold3d.Error.NoError and not solid.is_empty() else None
+
+
+def arrays(solid: Any) -> tuple[Array, Faces]:
+    """Return the triangles of manifold3d's solid, its vertices shared between faces."""
+    mesh = solid.to_mesh64()
+    vertices, faces = np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int64)
+    merged = np.arange(len(vertices))
+    merged[np.asarray(mesh.merge_from_vert, int)] = np.asarray(mesh.merge_to_vert, int)
+    return vertices, merged[faces]

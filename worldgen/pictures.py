@@ -15,14 +15,12 @@ import numpy as np
 
 from . import photos, store, vocabulary
 from .errors import AssetError
-from .language import split_words
+from .language import categories_by_words, split_words
 from .photos import Cutout
-from .spec import ObjectSpec
+from .spec import HELD_VARIANT, ObjectSpec
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PHOTOS = 5_000
-HELD_PHOTO = 5
-"""Every fifth photo of a thing in a colour is for objects that training scenes never show."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,8 @@ class Album:
     def find(self, item: ObjectSpec) -> Photo:
         """Return the photo of an object, by its category, words and variant; objects of training scenes never share one with held-out ones.
 
+        Of those in one colour, every `HELD_VARIANT`th is for what is held out.
+
         Raises:
             AssetError: When there is none, or what is wrong with those that there are.
         """
@@ -123,16 +123,15 @@ class Album:
                 except AssetError as error:
                     reasons.append(str(error))
         alike = sorted((photo for photo in fits if photo.colour() == item.colour), key=lambda photo: photo.digest)
-        held = item.variant % HELD_PHOTO == 0
-        chosen = [photo for index, photo in enumerate(alike) if (index % HELD_PHOTO == HELD_PHOTO - 1) == held]
+        chosen = [photo for index, photo in enumerate(alike, 1) if (index % HELD_VARIANT == 0) == item.held_out]
         if chosen:
             return chosen[item.variant * 2_654_435_761 % 2**32 * len(chosen) >> 32]  # spread as by chance (Knuth)
         pattern = f"{item.pattern} " if item.pattern != "plain" else ""
         what = f"a {item.colour} {pattern}{item.category}"
         if alike:
             raise AssetError(
-                f"'{self.root}' has {len(alike)} photos of {what}, none of which is kept for the {'held-out' if held else 'training'} split "
-                f"(every {HELD_PHOTO}th is held out)."
+                f"'{self.root}' has {len(alike)} photos of {what}, none of which is kept for the {'held-out' if item.held_out else 'training'} split "
+                f"(every {HELD_VARIANT}th is held out)."
             )
         if fits:
             colours = ", ".join(dict.fromkeys(photo.colour() for photo in fits))
@@ -166,10 +165,9 @@ def _named(path: Path, root: Path) -> Photo:
 
 def _category(words: list[str]) -> str:
     """Return the category that the longest run of words names; empty for none."""
-    nouns = {tuple(split_words(noun)): name for noun, name in vocabulary.nouns().items()}
     for length in range(len(words), 0, -1):
         for start in range(len(words) - length + 1):
-            if name := nouns.get(tuple(words[start : start + length])):
+            if name := categories_by_words().get(tuple(words[start : start + length])):
                 return name
     return ""
 

@@ -35,7 +35,7 @@ MAX_TASKS = 500_000
 """Largest file of sentences [bytes]."""
 SPARE = 0.25
 """Share of extra scenes planned at most, to make up for those given up."""
-_MADE = ("photos", "image", "shap_e", "server", "any_licence")
+_MADE = ("photos", "image", "shap_e", "server", "eyes", "any_licence")
 """Settings of makers, which libraries of procedural objects do without."""
 
 
@@ -62,6 +62,8 @@ class Settings:
     """Who draws pictures of objects where there are no photos."""
     shap_e: ShapE = field(default_factory=ShapE)
     server: Server = field(default_factory=Server)
+    eyes: str = ""
+    """Vision model that narrows what objects of pictures may weigh and how they slide."""
     any_licence: bool = False
     """Whether objects may be made that no other model may be trained on."""
 
@@ -103,6 +105,7 @@ class Settings:
             images=self.image,
             shap_e=self.shap_e,
             server=self.server,
+            eyes=self.eyes,
             any_licence=self.any_licence,
         )
 
@@ -304,10 +307,10 @@ def make(
         EndpointError: When the language model is out of reach or the budget is used up. The rerun goes on from there.
     """
     check_workers(workers)
-    workers = 1 if settings.makers().heavy else workers  # each process would hold the models
+    makers = settings.makers()  # an unknown one is an error here, not in every scene
+    workers = 1 if makers.heavy else workers  # each process would hold the models
     spoken = cache_root or data.cache_folder()  # what language models said outlives a library
     endpoint = replace(endpoint, replies=endpoint.replies or spoken / "replies")
-    makers = settings.makers()  # an unknown one is an error here, not in every scene
     planner = Planner(settings, endpoint, budget or Budget(), spoken / "failed")
     first = planner.plan(0)  # a request that nobody understands leaves no library behind
     found = SceneLibrary.create(out, settings.stored())

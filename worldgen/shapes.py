@@ -65,6 +65,49 @@ class Site(Strict):
     """Name of the part that it rides on; empty is the root part."""
 
 
+class Range(Strict):
+    """A closed interval that a value lies in, or is drawn from uniformly."""
+
+    low: float
+    high: float
+
+    def contains(self, value: float) -> bool:
+        """Return whether the value lies inside, with a rounding allowance."""
+        return self.low - 1e-9 <= value <= self.high + 1e-9
+
+    def nearest(self, value: float) -> float:
+        """Return the value inside that is nearest."""
+        return min(max(value, self.low), self.high)
+
+
+class Priors(Strict):
+    """Ranges of what a picture or a name does not tell exactly. Every object's own values lie in its own."""
+
+    longest: Range
+    """Longest side [m]."""
+    density: Range
+    """Of its material [kg/m3]: its mass is proportional."""
+    friction: Range
+    """Sliding coefficient against a table."""
+    narrowed_by: str = ""
+    """Who looked at the object and narrowed them; empty for nobody."""
+
+    def narrowed(self, said: dict[str, tuple[float, float]], by: str) -> Priors:
+        """Return what is left of the ranges where another estimate holds, too; a range that has nothing in common with it stays.
+
+        Args:
+            said: Field → low and high, in the field's unit; what is missing is not estimated.
+            by: Who says so.
+        """
+        kept: dict[str, Range] = {}
+        for name, (low, high) in said.items():
+            own: Range = getattr(self, name)
+            shared = Range(low=max(own.low, low), high=min(own.high, high))
+            if shared.low <= shared.high and shared != own:
+                kept[name] = shared
+        return self.model_copy(update={**kept, "narrowed_by": by}) if kept else self
+
+
 class Provenance(Strict):
     """Where an asset comes from, and what may be done with it."""
 
@@ -102,6 +145,11 @@ class Part:
     solid: bool = True
     """False for a mark without mass or contact (a zone painted on the table)."""
 
+    @property
+    def closed(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The closed mesh that is weighed and split: `body`, else what is seen."""
+        return self.body or (self.vertices, self.faces)
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -116,3 +164,5 @@ class Shape:
     description: str = ""
     notes: tuple[str, ...] = ()
     """How it came about where that was not straightforward."""
+    priors: Priors | None = None
+    """Ranges that somebody who saw it narrowed; None for those of its words."""

@@ -13,11 +13,13 @@ from pydantic import Field, ValidationError
 
 from .errors import Problem, SpecError
 from .language import Mention, mentions, moves, noun_phrases, opened_or_closed, openings, split_words
-from .shapes import Positive, Strict
+from .shapes import Positive, Range, Strict
 
 SPEC_VERSION: Literal[1] = 1
 MIN_SIZE, MAX_SIZE = 0.005, 2.0
 """Limits of every extent of an object [m]."""
+HELD_VARIANT = 5
+"""Object variants divisible by this are kept for the split of unseen objects, and one photo in so many for them."""
 TABLE = "table"
 """The one support that is not an object."""
 
@@ -26,17 +28,6 @@ Word = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence = Annotated[str, Field(min_length=3, max_length=300)]
 Role = Literal["target", "container", "distractor", "fixture"]
 MOVABLE: frozenset[str] = frozenset({"target", "container", "distractor"})
-
-
-class Range(Strict):
-    """A closed interval that a value is drawn from uniformly."""
-
-    low: float
-    high: float
-
-    def contains(self, value: float) -> bool:
-        """Return whether the value lies inside, with a rounding allowance."""
-        return self.low - 1e-9 <= value <= self.high + 1e-9
 
 
 class On(Strict):
@@ -94,6 +85,11 @@ class ObjectSpec(Strict):
     """Seed of shape and texture: two variants of one description differ visibly."""
     makers: tuple[Word, ...] = ()
     """Who makes it, tried in turn; empty for the library's."""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its variant is one that training scenes never show."""
+        return self.variant % HELD_VARIANT == 0
 
     def attributes(self) -> tuple[str, ...]:
         """Return the words that can tell it from another object of its category."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from . import data
-from .shapes import Positive, Strict, Vector3
+from .shapes import Positive, Priors, Range, Strict, Vector3
 
 Affordance = Literal["graspable", "surface", "hollow", "stackable", "pushable", "openable"]
 
@@ -55,8 +55,12 @@ class Material(Strict):
 
     density: Positive
     """[kg/m3]"""
+    densities: Range
+    """Of things that are said to be of it, from light kinds to heavy ones [kg/m3]."""
     friction: Positive
     """Sliding coefficient against the table."""
+    frictions: Range
+    """The same against smooth and rough tables, clean and worn."""
     specular: Annotated[float, Field(ge=0, le=1)]
     shininess: Annotated[float, Field(ge=0, le=1)]
     reflectance: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -131,6 +135,21 @@ def nouns() -> dict[str, str]:
 def materials() -> dict[str, Material]:
     """Return all materials by name."""
     return TypeAdapter(dict[str, Material]).validate_python(data.read_json("assets", "vocabulary", "materials.json"))
+
+
+def priors(category: str, material: str, size: Vector3) -> Priors:
+    """Return what the vocabulary says of things of a kind and material; sizes are widened to this one, which somebody chose.
+
+    Args:
+        category: What it is; a thing nobody knows has its own size alone.
+        material: A word of the vocabulary.
+        size: Its own extents [m].
+    """
+    known, made_of = categories().get(category), materials()[material]
+    longest = [max(size), *((max(known.small), max(known.large)) if known else ())]
+    return Priors(
+        longest=Range(low=min(longest), high=max(longest)), density=made_of.densities, friction=made_of.frictions
+    )
 
 
 @cache

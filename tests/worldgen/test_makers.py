@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +127,7 @@ def test_the_text_of_a_scene_names_no_code(tmp_path: Path) -> None:
 def test_a_server_that_is_gone_stops_the_batch(tmp_path: Path, album: Path, workers: int) -> None:
     """It is no fault of the scenes: nothing is rejected, and the same command goes on."""
     settings = pipeline.Settings(
-        ("put the lemon on the plate",), count=2, assets="http:http://127.0.0.1:1,procedural", splits=(1, 0, 0, 0, 0),
+        ("put the lemon on the plate",), count=2, assets=f"http:http://127.0.0.1:{workers},procedural", splits=(1, 0, 0, 0, 0),
         photos=str(album), server=Server(licence="MIT", may_train=True, dialect="generate"),
     )  # fmt: skip
     with pytest.raises(MakerError, match="Is the server running"):
@@ -147,3 +149,14 @@ def test_settings_hold_what_decides(album: Path) -> None:
     )
     assert named.settings() == also.settings()
     assert named.settings() != Makers.of("http:http://127.0.0.1:1", photos=album, server=Server(**ours)).settings()
+
+
+def test_what_pictures_need_is_loaded_on_use() -> None:
+    code = (
+        "import sys\nfrom worldgen import assets, makers\n"
+        "heavy = {'openai', 'httpx', 'torch', 'worldgen.photos', 'worldgen.backends.mesh_silhouette'}\n"
+        "makers.Makers.of('procedural').version()\nprint(sorted(heavy & set(sys.modules)))\n"
+        "makers.code('silhouette')\nprint(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "['worldgen.backends.mesh_silhouette', 'worldgen.photos']"]

@@ -379,9 +379,9 @@ class TestText:
         ],
     )
     def test_refused(self, root: Path, text: str, words: str) -> None:
-        start = time.monotonic()
+        start = time.process_time()
         assert words in " ".join(problems(root, text, whole=True))
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
     @pytest.mark.parametrize("data", [b"\x80\x81\xff" * 40, "<mujoco/>".encode("utf-16"), bytes(range(256))])
     def test_no_text_at_all(self, root: Path, data: bytes) -> None:

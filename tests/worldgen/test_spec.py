@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worldgen import phrases, vocabulary
 from worldgen import spec as module
 from worldgen.errors import SpecError
-from worldgen.spec import SceneSpec, noun_phrases, problems
+from worldgen.spec import ObjectSpec, SceneSpec, noun_phrases, problems
 
 
 def thing(name: str, category: str, role: str, colour: str = "red", **more: Any) -> dict[str, Any]:
@@ -59,6 +59,13 @@ def found(value: dict[str, Any], opening: float | None = None) -> list[str]:
     with pytest.raises(SpecError) as caught:
         SceneSpec.checked(value, opening)
     return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_fifth_variant_is_held_out() -> None:
+    first = ObjectSpec.model_validate(GOOD["objects"][0])
+    held = [variant for variant in range(12) if first.model_copy(update={"variant": variant}).held_out]
+    assert held == [0, 5, 10]
+    assert "held_out" not in first.model_dump()
 
 
 def test_the_good_one_is_good() -> None:

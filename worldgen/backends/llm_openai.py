@@ -10,10 +10,8 @@ import io
 import logging
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import openai
 from PIL import Image
 
+from ..deadline import within
 from ..errors import BudgetError, DesignError, EndpointError
 from ..wire import Brief, Budget, DeclinedError, Draft, DrafterSettings, Usage, WireScene
 
@@ -126,8 +125,9 @@ class OpenAIDrafter:
             budget.start_call()
             timeout = min(self.settings.timeout, max(0.1, budget.seconds_left()))
             wait = 0.0
+            call = partial(self._client.chat.completions.create, **arguments, timeout=timeout)
             try:
-                return _within(timeout, partial(self._client.chat.completions.create, **arguments, timeout=timeout))
+                return within(timeout, call, "language-model-call")
             except openai.APIStatusError as error:
                 problem = f"HTTP {error.status_code}: {self._clean(error.message)[:300]}"
                 if error.status_code not in RETRIED:
@@ -168,23 +168,6 @@ class OpenAIDrafter:
         """Take the key out of what a server says: some repeat it."""
         key = self._client.api_key
         return " ".join(text.split()).replace(key, "[key]") if key != _NO_KEY else " ".join(text.split())
-
-
-def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """Return what a call returns or raises; TimeoutError when it takes longer, even one that goes on receiving bytes.
-
-    The client's own limit is for each read. What takes too long is left alone in a thread that does not keep the process alive.
-    """
-    future: Future[Any] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except (openai.OpenAIError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="language-model-call", daemon=True).start()
-    return future.result(seconds)
 
 
 def _hint(status: int) -> str:

@@ -12,15 +12,15 @@ import hashlib
 import json
 import math
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 
+from ..deadline import within
 from ..errors import AssetError, MakerError, WorldgenError
 from ..making import Server
 
@@ -61,20 +61,10 @@ def fetch(
         MakerError: When it cannot be reached, does not let us in, is something else, or takes too long.
     """
     address(server.url)
-    answer: Future[bytes] = Future()
-
-    def work() -> None:
-        try:
-            answer.set_result(_made(server, picture, seed, sleep, clock))
-        except (WorldgenError, OSError, ValueError, LookupError, TypeError, RuntimeError, httpx.HTTPError) as error:
-            answer.set_exception(error)
-
+    call = partial(_made, server, picture, seed, sleep, clock)
     with _turn(server.url):
-        threading.Thread(target=work, name="image-to-3d-call", daemon=True).start()
         try:
-            content = answer.result(
-                server.seconds + _GRACE
-            )  # each read has a limit of its own, all of them together have not
+            content = within(server.seconds + _GRACE, call, "image-to-3d-call")
         except TimeoutError:
             raise _late(server) from None
     if not content.startswith(_MAGIC):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Literal
 
 import cv2
@@ -21,11 +22,11 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-from .. import mesh, vocabulary
+from .. import mesh, mesh_solid, vocabulary
 from ..errors import AssetError
 from ..photos import Cutout, Mask
-from ..shapes import Part, Provenance, Shape, Site
-from ..spec import ObjectSpec
+from ..shapes import Part, Provenance, Shape
+from ..spec import HELD_VARIANT, ObjectSpec
 from . import mesh_procedural
 
 Array = NDArray[np.float64]
@@ -45,8 +46,8 @@ _FINE = 40
 """Triangles along the longer side of what is inflated, before it is thinned out."""
 _SEGMENTS = 40
 """Of a turned surface."""
-_VARIANTS, _HELD = 24, 5
-"""Variants of a template that are compared with the picture; multiples of five are for objects that training scenes never show."""
+_VARIANTS = 24
+"""Variants of a template that are compared with the picture."""
 _LOW = 0.5
 """What is hollow and lower than this share of its depth may be pictured from above."""
 _COMPACT = 0.85
@@ -85,11 +86,12 @@ def make(item: ObjectSpec, cutout: Cutout, provenance: Provenance) -> Shape:
     height, width = crop.mask.shape
     uv = np.clip(np.stack([corners[..., 0] / width, 1 - corners[..., 1] / height], axis=-1), 0, 1)
     points -= [*(points.min(axis=0) + points.max(axis=0))[:2] / 2, points[:, 2].min()]
+    x, y, z = np.ptp(points, axis=0).tolist()
     return Shape(
         parts=(Part("", np.round(points, 7), faces, uv),),
         texture=_painted(crop),
         provenance=provenance,
-        sites=_sites(np.ptp(points, axis=0)),
+        sites=mesh_procedural.usual_sites((x, y, z)),
         description=item.description or f"{item.colour} {item.material} {item.category}",
         notes=(how,),
     )
@@ -269,8 +271,7 @@ def _poisson(mask: Mask) -> Array:
 
 def _closed(solid: manifold3d.Manifold) -> tuple[Array, Faces]:
     """Return the triangles of a solid, those that have no area dropped."""
-    made = solid.to_mesh64()
-    raw = mesh.clean(mesh.RawMesh(np.array(made.vert_properties[:, :3]), np.array(made.tri_verts, np.int64)))
+    raw = mesh.clean(mesh.RawMesh(*mesh_solid.arrays(solid)))
     raw = mesh.simplify(mesh.solidify(raw), 1500)
     return raw.vertices, raw.faces
 
@@ -281,12 +282,6 @@ def _painted(crop: Cutout) -> NDArray[np.uint8]:
     share = min(1.0, TEXTURE / max(picture.shape[:2]))
     shape = max(1, round(picture.shape[1] * share)), max(1, round(picture.shape[0] * share))
     return np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _sites(extents: Array) -> dict[str, Site]:
-    """Return sites that fit any simple thing, as the procedural objects have."""
-    x, y, z = (float(extent) for extent in extents)
-    return mesh_procedural.usual_sites((x, y, z))
 
 
 def _hollow(item: ObjectSpec, crop: Cutout, provenance: Provenance) -> Shape:
@@ -312,10 +307,8 @@ def _hollow(item: ObjectSpec, crop: Cutout, provenance: Provenance) -> Shape:
 
 def _drawn(item: ObjectSpec, size: tuple[float, float, float]) -> Iterator[Shape]:
     """Yield the variants of a template that are on the object's side of the splits."""
-    numbers = range(0, _VARIANTS * _HELD, _HELD)
-    if item.variant % _HELD:
-        numbers = [number for number in range(2 * _VARIANTS) if number % _HELD][:_VARIANTS]  # type: ignore[assignment]
-    for variant in numbers:
+    ours = (number for number in count() if (number % HELD_VARIANT == 0) == item.held_out)
+    for variant in islice(ours, _VARIANTS):
         yield mesh_procedural.make(item.model_copy(update={"variant": variant, "size": size, "pattern": "plain"}))
 
 

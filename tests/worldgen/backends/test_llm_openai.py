@@ -224,10 +224,19 @@ def test_later_checks_share_the_repair_rounds(tmp_path: Path) -> None:
     assert len(server.received[2].body["messages"]) == 6
 
 
+def asked(server: ChatServer, times: int) -> bool:
+    """Return whether a server is asked so often: what was given up early may still be on its way there."""
+    end = time.monotonic() + 20
+    while len(server.received) < times and time.monotonic() < end:
+        time.sleep(0.01)
+    return len(server.received) == times
+
+
 def test_a_stalled_server_is_given_up(tmp_path: Path) -> None:
-    with ChatServer(Reply(stall=5.0)) as server, pytest.raises(DesignError, match=r"no answer within 0\.2 s"):
-        designed(server, tmp_path, timeout=0.2, attempts=2)
-    assert len(server.received) == 2
+    with ChatServer(Reply(stall=60.0)) as server:
+        with pytest.raises(DesignError, match=r"no answer within 0\.2 s"):
+            designed(server, tmp_path, timeout=0.2, attempts=2)
+        assert asked(server, 2)
 
 
 def test_a_server_that_drips_is_cut_off(tmp_path: Path) -> None:
@@ -236,12 +245,12 @@ def test_a_server_that_drips_is_cut_off(tmp_path: Path) -> None:
     with ChatServer(drip) as server:
         with pytest.raises(DesignError, match=r"failed 2 time.*no answer within 0\.4 s"):
             designed(server, tmp_path, timeout=0.4, attempts=2)
-        assert len(server.received) == 2
+        assert asked(server, 2)
         with pytest.raises(BudgetError, match=r"max_seconds is 0\.5"):
             designed(server, tmp_path, Budget(max_seconds=0.5))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20, "all of a drip takes minutes"
     with ChatServer(drip, chat(scene())) as server:
-        assert designed(server, tmp_path, timeout=0.5).spec
+        assert designed(server, tmp_path, timeout=1.0).spec
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ Models are tiny and random, made here with `save_pretrained` and loaded by the r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +16,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from worldgen import assets, mesh_read, store
+from worldgen import assets, mesh_read, store, vocabulary
 from worldgen.assets import Asset
-from worldgen.backends import image_diffusers, judge_openai, mesh_shap_e
+from worldgen.backends import image_diffusers, judge_openai, mesh_procedural, mesh_shap_e
 from worldgen.errors import AssetError, MakerError
 from worldgen.makers import Makers
 from worldgen.making import Images, ShapE
@@ -311,10 +313,53 @@ def test_the_judge_asks_a_vision_model(monkeypatch: pytest.MonkeyPatch) -> None:
         content = chat_server.received[0].body["messages"][0]["content"]
         assert "one red mug" in content[0]["text"]
         assert content[1]["image_url"]["url"].startswith("data:image/png;base64,")
-        with pytest.raises(MakerError, match="Judge 'eye' cannot be asked") as caught:
+        with pytest.raises(MakerError, match="Vision model 'eye' cannot be asked") as caught:
             judge_openai.judge("eye", picture(64), "one red mug")
         assert "sk-secret" not in str(caught.value)
     judge_openai._client.cache_clear()
+
+
+def test_eyes_narrow_ranges_and_never_leave_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Density is narrowed, friction has nothing in common with what is known and stays, a length that is no range stays."""
+    said = {
+        "reason": "stoneware",
+        "longest": {"low": 0.2, "high": 0.1},
+        "density": {"low": 2_500, "high": 9_000},
+        "friction": {"low": 3, "high": 4},
+    }
+    mug = item("mug").model_copy(update={"material": "ceramic"})
+    shape = mesh_procedural.make(mug)
+    with ChatServer(chat(json.dumps(said))) as chat_server:
+        monkeypatch.setenv("OPENAI_BASE_URL", chat_server.url)
+        judge_openai._client.cache_clear()
+        seen = judge_openai.look("eye", shape, mug, picture(64)).priors
+    judge_openai._client.cache_clear()
+    known = vocabulary.materials()["ceramic"]
+    assert seen is not None
+    assert (seen.density.low, seen.density.high) == (2_500, known.densities.high)
+    assert seen.friction == known.frictions
+    assert seen.narrowed_by == "eye"
+    asked = chat_server.received[0].body["messages"][0]["content"][0]["text"]
+    assert "ceramic mug" in asked
+    assert f"{known.densities.low:g} to {known.densities.high:g}" in asked
+
+
+def test_what_eyes_see_is_what_is_weighed(tmp_path: Path) -> None:
+    mug = item("mug").model_copy(update={"material": "ceramic"})
+    shape = mesh_procedural.make(mug)
+    usual = assets.finish(shape, mug, "0" * 16, _folder(tmp_path / "a"))
+    assert usual.priors is not None
+    assert usual.priors.density == vocabulary.materials()["ceramic"].densities
+    heavy = usual.priors.narrowed({"density": (2_600, 2_700), "friction": (0.1, 0.3)}, "eye")
+    made = assets.finish(replace(shape, priors=heavy), mug, "0" * 16, _folder(tmp_path / "b"))
+    assert made.mass / usual.mass == pytest.approx(2_600 / vocabulary.materials()["ceramic"].density, rel=1e-4)
+    assert made.friction == 0.3
+    assert Asset.load(tmp_path / "b").priors == heavy
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def test_a_mesh_from_a_server_is_read_as_any_file(server: Loopback, tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ class _Composer:
         material = mention.material if mention.material in item.materials else self._material(item, colour)
         pattern = mention.pattern if mention.pattern in item.patterns else ""
         drawn = item.patterns[0] if self.chance.random() < 0.5 else self.chance.choice(item.patterns)
-        if category in dict(self.kinds.brief.request.looks):
+        if self.kinds.pictured(category):
             drawn = "plain"  # as photos are taken to be
         if colour:
             drawn = _true(item, drawn)
@@ -318,9 +318,8 @@ class _Composer:
             every = tuple(name for name in every if name != "natural") or every
         usual = vocabulary.categories()[category].colours or phrases().usual_colours.get(material, ()) or every
         usual = tuple(name for name in usual if name in every) or every
-        pictured = dict(self.kinds.brief.request.looks).get(category, ())
         for names in (
-            [name for name in pictured if name in every and unlike(name, avoid)],
+            [name for name in self.kinds.pictured(category) if name in every and unlike(name, avoid)],
             [name for name in usual if unlike(name, avoid)],
             [name for name in every if unlike(name, avoid)],
             [name for name in every if name not in avoid],

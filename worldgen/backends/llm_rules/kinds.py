@@ -44,6 +44,7 @@ class Kinds:
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
+        self._looks = dict(brief.request.looks)
 
     def affordances(self, name: str) -> set[str]:
         """Return what a category can do for this robot. Beside the vocabulary's own: "zone", "stacker" (graspable and stackable) and "base"
@@ -102,6 +103,10 @@ class Kinds:
     def colours(self, category: str) -> tuple[str, ...]:
         """Return the colours that a category comes in."""
         return vocabulary.categories()[category].colours or tuple(vocabulary.colours())
+
+    def pictured(self, category: str) -> tuple[str, ...]:
+        """Return the colours that there are photos of a category in; none where there are no photos of it."""
+        return self._looks.get(category, ())
 
     def unable(self, mention: Mention, needed: Iterable[str]) -> DesignError:
         """Return the error for a mention that cannot play its part."""
