@@ -56,7 +56,7 @@ def _tools(name: str) -> dict[str, str]:
     import cv2
 
     found = {"opencv": cv2.__version__}
-    for tool in _TOOLS if name == "shap-e" else ():
+    for tool in ("rembg", *_TOOLS) if name == "shap-e" else ("rembg",):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[tool] = importlib.metadata.version(tool)
     return found

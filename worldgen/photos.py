@@ -1,10 +1,12 @@
 """A picture of one object becomes a cut-out: which pixels are the object. Knows pictures, no models and no meshes.
 
-The background is plain: it is told from the object by its colours, which the border of the picture shows (GrabCut, Rother et al. 2004).
+A plain background is told from the object by its colours, which the border of the picture shows (GrabCut, Rother et al. 2004).
 """
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from .errors import AssetError
+
+log = logging.getLogger(__name__)
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) sRGB."""
@@ -99,7 +103,29 @@ def read(path: Path) -> Cutout:
 
 
 def cut(picture: Picture) -> Cutout:
-    """Tell an object from a plain background; specks are dropped, holes that show the background stay."""
+    """Tell an object from its background, which had best be plain; specks are dropped, holes that show the background stay.
+
+    By colour; where that finds no whole object and `rembg` is installed, by its network, if that does.
+    """
+    made = _by_colour(picture)
+    if problems(made) and importlib.util.find_spec("rembg"):
+        other = _by_network(picture)
+        return made if other is None or problems(other) else other
+    return made
+
+
+def _by_network(picture: Picture) -> Cutout | None:
+    """Return what rembg takes for the object; None where its network cannot be loaded: it is fetched on first use."""
+    rembg = importlib.import_module("rembg")  # optional: not among the requirements
+    try:
+        mask = np.asarray(rembg.remove(Image.fromarray(picture), only_mask=True).convert("L"))
+    except (OSError, ValueError, RuntimeError) as error:
+        log.warning("rembg cannot cut out: %s", error)
+        return None
+    return Cutout(picture, _whole(mask > 127))
+
+
+def _by_colour(picture: Picture) -> Cutout:
     height, width = picture.shape[:2]
     far = _unlike_border(picture)
     level, _ = cv2.threshold(np.clip(far * 4, 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -52,6 +55,37 @@ def test_a_soft_shadow_is_no_part_of_it() -> None:
     image = np.clip(image * (1 - 0.18 * cv2.GaussianBlur(shade, (0, 0), 8))[..., None], 0, 255).astype(np.uint8)
     mask = disc(image)
     assert overlap(cut(image).mask, mask) > 0.95
+
+
+class Network(ModuleType):
+    """Stands in for rembg, which fetches its network on first use."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("rembg")
+        self.__spec__ = ModuleSpec("rembg", None)
+        self.answer = answer
+
+    def remove(self, image: Image.Image, only_mask: bool) -> Image.Image:
+        assert only_mask
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert image.size == self.answer.shape[::-1]
+        return Image.fromarray(np.where(self.answer, 255, 0).astype(np.uint8))
+
+
+def test_rembg_helps_where_the_background_is_not_plain_and_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = np.where((np.indices((256, 256)) // 24).sum(axis=0) % 2, 40, 230)[..., None]
+    image = np.repeat(checks, 3, axis=2).astype(np.uint8)
+    mask = disc(image)
+    assert problems(cut(image))
+    monkeypatch.setitem(sys.modules, "rembg", Network(mask))
+    assert overlap(cut(image).mask, mask) == 1
+    for answer in (OSError("no network"), np.zeros_like(mask), np.ones_like(mask)):
+        monkeypatch.setitem(sys.modules, "rembg", Network(answer))
+        assert problems(cut(image))
+    plain = picture()
+    alone = disc(plain)
+    assert overlap(cut(plain).mask, alone) > 0.97  # what is plain needs no network
 
 
 def test_a_hole_shows_the_background_and_stays() -> None:
