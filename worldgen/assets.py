@@ -336,6 +336,10 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
     hulls: dict[str, convex.Hull] = {}
     if part.solid:
         weighed = mesh.mass_properties(*part.closed, density)
+        if weighed.mass < LIGHTEST or np.linalg.eigvalsh(weighed.inertia)[0] < SLIMMEST:
+            raise AssetError(
+                f"it weighs {1e6 * weighed.mass:.3g} mg and is too thin or small to be simulated. Give a larger size or a thicker mesh."
+            )
         mass, com, inertia = weighed.mass, weighed.com, weighed.full_inertia()
     if part.solid and not collision:
         collision, hulls, note = collide(part, f"collision{suffix}", folder)
@@ -371,6 +375,8 @@ def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], di
     return fit.geoms, fit.hulls, how
 
 
+LIGHTEST, SLIMMEST = 1e-7, 1e-14
+"""Least mass [kg] and principal moment of inertia [kg m2] of a part: with less, simulators divide by nothing."""
 _AS_TRUE = 0.01
 """How much less a cheaper fit may have in common with a solid, and keep of its cavity."""
 

@@ -37,6 +37,8 @@ MAX_FACES = 1_000_000
 """Faces of the largest mesh that is taken at all."""
 DETAIL = 0.125
 """Share of the threshold that a surface may be moved by to have fewer faces."""
+DENSEST = 100_000
+"""Faces of the densest mesh that is split where thinning fails."""
 THINNING_ERROR = 0.03
 """Relative change of volume that thinning may cause."""
 CAVITY_MINIMUM = 0.05
@@ -237,7 +239,11 @@ def _thin(vertices: Array, faces: Faces, threshold: float) -> tuple[Array, Faces
 
     few, fewer = fast_simplification.simplify(vertices, faces, target_count=FACES)
     before, after = mesh_solid.signed_volume(vertices, faces), mesh_solid.signed_volume(few, fewer)
-    return (few, fewer) if abs(after - before) <= THINNING_ERROR * abs(before) else (vertices, faces)
+    if abs(after - before) <= THINNING_ERROR * abs(before):
+        return few, fewer
+    if len(faces) > DENSEST:
+        raise ValueError(f"would take hours for {len(faces):,} faces, which cannot be fewer")
+    return vertices, faces
 
 
 class Fidelity(Strict):

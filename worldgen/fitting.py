@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 
 from . import mesh
@@ -24,12 +24,14 @@ from .solids import Array, Faces, Grid, Hull, convex_hull, make_grid, place
 WHOLE, PART = 0.93, 0.92
 """Share in common (IoU) from which a primitive stands for a whole solid, and for one of its hulls."""
 FOOT, RECESS = 0.0003, 0.002
-"""Height up to which a solid stands on the table, and that of the foot, above which everything else begins [m]."""
+"""Height up to which a solid stands on the table, and that of the foot, above which everything else begins; at most a quarter of the solid's [m]."""
 NARROW = 0.15
 """What is narrower, as a share of the solid, is no base: an egg stands on a point."""
 FOOT_VERTICES = 8
 HAIR = 0.0002
 """Height of the foot's outline over the box that bears [m]: more than a thing at rest sinks in, less than one sees it tilt."""
+LEAST = 1e-5
+"""Height below which nothing is left of a geom that is cut [m]."""
 BEARING = 0.3
 """Share of its base that the box must cover to bear a solid: half of a circle is."""
 ROUND, SQUARE = 0.95, 0.95
@@ -84,14 +86,15 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
     low = float(vertices[:, 2].min())
     base = vertices[vertices[:, 2] <= low + FOOT, :2]
     narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
+    recess = min(RECESS, float(np.ptp(vertices[:, 2])) / 4)
     own = len(fit.geoms) == 1 and fit.geoms[0].type in ("box", "cylinder")
-    foot, rest = (fit, Fit((), {})) if own else (_foot(base, low, file), _above(fit, low + RECESS))
+    foot, rest = (fit, Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
     if narrow or foot is None:
         return _above(fit, low)
     feet = foot.geoms
     if feet[0].type != "box":
-        box = _bearing(base, mesh.mass_properties(vertices, faces, 1.0).com[:2], low)
-        foot = _above(foot, low + HAIR if box else low)
+        box = _bearing(base, mesh.mass_properties(vertices, faces, 1.0).com[:2], low, recess)
+        foot = _above(foot, low + min(HAIR, recess / 4) if box else low)
         feet = (box, *foot.geoms) if box else foot.geoms
     return Fit((*feet, *rest.geoms), foot.hulls | rest.hulls)
 
@@ -107,9 +110,12 @@ def _above(fit: Fit, height: float) -> Fit:
     return Fit(tuple(geoms), hulls)
 
 
-def _bearing(base: Array, middle: Array, low: float) -> Geom | None:
+def _bearing(base: Array, middle: Array, low: float, height: float) -> Geom | None:
     """Return the largest flat box in a convex outline that has the centre of mass above its middle; None where it would stand narrowly."""
-    outline = ConvexHull(base)
+    try:
+        outline = ConvexHull(base)
+    except QhullError:  # an edge
+        return None
     normals, room = outline.equations[:, :2], -outline.equations[:, :2] @ middle - outline.equations[:, 2]
     if room.min() <= 0:
         return None
@@ -127,8 +133,8 @@ def _bearing(base: Array, middle: Array, low: float) -> Geom | None:
     width = float(short[turn, ratio])
     return Geom(
         type="box",
-        size=(round(float(ratios[0, ratio, 0]) * width, 6), round(width, 6), RECESS / 2),
-        pos=(x, y, round(low + RECESS / 2, 6)),
+        size=(round(float(ratios[0, ratio, 0]) * width, 6), round(width, 6), height / 2),
+        pos=(x, y, round(low + height / 2, 9)),
         quat=(round(float(np.cos(half)), 9), 0.0, 0.0, round(float(np.sin(half)), 9)),
     )
 
@@ -205,7 +211,7 @@ def _polished(geom: Geom, grid: Grid, inside: NDArray[np.bool_]) -> tuple[float,
     return max((_alike(best, grid, inside), best), (_alike(geom, grid, inside), geom), key=lambda item: item[0])
 
 
-def _foot(base: Array, low: float, file: str) -> Fit | None:
+def _foot(base: Array, low: float, height: float, file: str) -> Fit | None:
     """Return what a solid stands on: a thin cylinder or box where its base is nearly round or square, else the hull of a few corners."""
     points = np.ascontiguousarray(base * 1000, np.float32)  # [mm]: OpenCV works in single precision
     outline = cv2.convexHull(points)
@@ -214,16 +220,16 @@ def _foot(base: Array, low: float, file: str) -> Fit | None:
     (u, v), (long, short), angle = cv2.minAreaRect(outline)
     if area < 1.0:  # a point or an edge: it does not stand on that
         return None
-    height = low + RECESS / 2
+    middle = low + height / 2
     if area >= ROUND * np.pi * radius**2:
-        return Fit((Geom(type="cylinder", size=(radius / 1000, RECESS / 2), pos=(x / 1000, y / 1000, height)),), {})
+        return Fit((Geom(type="cylinder", size=(radius / 1000, height / 2), pos=(x / 1000, y / 1000, middle)),), {})
     if area >= SQUARE * long * short:
         half = np.radians(angle) / 2
         quat = float(np.cos(half)), 0.0, 0.0, float(np.sin(half))
-        size = (long / 2000, short / 2000, RECESS / 2)
-        return Fit((Geom(type="box", size=size, pos=(u / 1000, v / 1000, height), quat=quat),), {})
+        size = (long / 2000, short / 2000, height / 2)
+        return Fit((Geom(type="box", size=size, pos=(u / 1000, v / 1000, middle), quat=quat),), {})
     corners = _few(outline[:, 0].astype(float)) / 1000
-    ring = np.concatenate([np.column_stack([corners, np.full(len(corners), z)]) for z in (low, low + RECESS)])
+    ring = np.concatenate([np.column_stack([corners, np.full(len(corners), z)]) for z in (low, low + height)])
     return Fit((Geom(type="mesh", file=file),), {file: convex_hull(ring, "the foot")})
 
 
@@ -243,14 +249,14 @@ def _lifted(geom: Geom, hulls: Mapping[str, Hull], height: float) -> tuple[Geom,
         points = hulls[geom.file][0]
         if points[:, 2].min() >= height:
             return geom, {geom.file: hulls[geom.file]}
-        if points[:, 2].max() <= height + RECESS / 4:
+        if points[:, 2].max() <= height + LEAST:
             return None
         return geom, {geom.file: convex_hull(_cut(hulls[geom.file], height), "a hull")}
     placed = place(geom, (0, 0, 0), {})
     low, high = float(placed.low[2]), float(placed.high[2])
     if low >= height:
         return geom, {}
-    if high <= height + RECESS / 4:
+    if high <= height + LEAST:
         return None
     # shorter by what is gone, and higher by half of it: exact for what is upright
     up = np.abs(placed.object_from_geom[2])

@@ -45,9 +45,9 @@ def import_mesh(
     _check_words(category, colour, material)
     extents = _checked(file, size, out)
     raw = mesh.clean(mesh_read.read(file))
-    raw = mesh.to_metres(mesh.solidify(raw), extents, up)
+    raw = mesh.solidify(raw)
     made = raw.made
-    raw = mesh.simplify(raw, VISUAL_FACES)
+    raw = mesh.to_metres(mesh.simplify(raw, VISUAL_FACES), extents, up)
     vertices, faces = raw.vertices, raw.faces
     uv, texture = raw.uv, raw.texture
     if uv is None or texture is None:

@@ -1,7 +1,7 @@
 """Make a mesh fit for physics: clean it, close it, scale it to metres, weigh it, thin it out.
 
 Knows geometry and textures as arrays; knows no assets, no collision shapes, no MuJoCo. Files are read in `mesh_read`, the
-topology is in `mesh_solid`. The order of use is read, clean, solidify, to_metres, simplify, mass_properties.
+topology is in `mesh_solid`. The order of use is read, clean, solidify, simplify, to_metres, mass_properties.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ __all__ = [
 
 SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled, and all triangles; wider ones may be meant, as a cup's opening is."""
+PIECES = 500
+"""What is in more of them is wrapped as a whole: uniting so many takes minutes."""
 THIN, HOLES, SKIN = 0.02, 2, 2.0
 """Mean thickness of a sheet, as a share of its longest side, least holes through it, and how many times its volume it must enclose to be but a skin."""
-_WIDER = 4
-"""Times that faces are dropped where holes touch each other, so that they become one hole with one rim."""
+FEW, OPENINGS, MOST = 6, 4, 0.5
+"""Wider ones show that faces are missing, and are filled, where they have so few edges or the mesh has more of them than things have openings: up
+to this share of the longest side."""
 PROPORTION = 1.05
 """Largest ratio between the scales of two axes when three extents are given."""
 SIMPLIFIED = 0.03
@@ -137,7 +140,9 @@ def clean(raw: RawMesh) -> RawMesh:
     keep[single] = True
     keep &= whole
     if np.count_nonzero(keep) < 4:
-        raise AssetError(f"the mesh has {np.count_nonzero(keep)} faces with an area; a solid has at least 4.")
+        raise AssetError(
+            f"the mesh has {np.count_nonzero(keep)} faces with an area; a solid has at least 4. Export a whole solid."
+        )
     used, index = np.unique(faces[keep], return_inverse=True)
     vertices, faces = vertices[used], index.reshape(-1, 3).astype(np.int64)
     middle = vertices - vertices.mean(axis=0)
@@ -163,7 +168,7 @@ def solidify(raw: RawMesh) -> RawMesh:
     """
     raw = clean(raw)
     closed = _closed(raw)
-    if closed is None:
+    if closed is None or not _has_mass(closed):
         return _rebuilt(raw)
     if _is_thin(closed):
         filled = _rebuilt(raw)
@@ -171,6 +176,15 @@ def solidify(raw: RawMesh) -> RawMesh:
             return filled  # a double wall with holes through it, around what is meant
     united = _united(closed)
     return closed if united is None else united
+
+
+def _has_mass(raw: RawMesh) -> bool:
+    """Tell whether a closed mesh could be a body's: not where parts of it are inside out."""
+    try:
+        mass_properties(raw.vertices, raw.faces, 1.0)
+    except AssetError:
+        return False
+    return True
 
 
 def _is_thin(raw: RawMesh) -> bool:
@@ -186,26 +200,16 @@ def _is_thin(raw: RawMesh) -> bool:
 
 
 def _closed(raw: RawMesh) -> RawMesh | None:
-    """Return the mesh closed by turning faces and filling small holes, or None where that is not enough."""
+    """Return the mesh closed by turning faces and filling small holes, or None where that is not enough or it is in too many pieces."""
+    if mesh_solid.pieces(raw.faces).max() >= PIECES:
+        return None
     if count_open_edges(raw.faces):
         flip = mesh_solid.orient(raw.faces)
         if flip is None:
             return None
         raw = flipped(raw, flip)
         loops = mesh_solid.holes(raw.faces)
-        for _ in range(_WIDER):
-            pinched = mesh_solid.pinched(raw.faces) if loops is None else None
-            if pinched is None or not pinched.any():
-                break
-            raw = _kept(raw, ~pinched)
-            loops = mesh_solid.holes(raw.faces)
-        if loops is None:
-            return None
-        limit = SMALL_HOLE * float(np.ptp(raw.vertices, axis=0).max())
-        rims = [raw.vertices[raw.faces.ravel()[loop]] for loop in loops]
-        if any(
-            len(rim) > 3 and np.ptp(rim, axis=0).max() > limit for rim in rims
-        ):  # a triangle is a face that is missing
+        if loops is None or any(_is_meant(raw, loop, len(loops)) for loop in loops):
             return None
         if loops:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
@@ -216,6 +220,13 @@ def _closed(raw: RawMesh) -> RawMesh | None:
         raw = _kept(raw, mesh_solid.piece_volumes(raw.vertices, raw.faces, label)[label] >= 0)
     extent = float(np.ptp(raw.vertices, axis=0).max())
     return raw if signed_volume(raw.vertices, raw.faces) > 1e-9 * extent**3 else None
+
+
+def _is_meant(raw: RawMesh, loop: NDArray[np.int64], count: int) -> bool:
+    """Tell whether a hole, one of so many, may be an opening: it is wide, and no sign of a mesh that is torn."""
+    width = float(np.ptp(raw.vertices[raw.faces.ravel()[loop]], axis=0).max() / np.ptp(raw.vertices, axis=0).max())
+    torn = len(loop) <= FEW or count > OPENINGS
+    return width > SMALL_HOLE and len(loop) > 3 and not (torn and width <= MOST)
 
 
 def _kept(raw: RawMesh, faces: NDArray[np.bool_]) -> RawMesh:
@@ -235,7 +246,7 @@ def flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
 def _united(raw: RawMesh) -> RawMesh | None:
     """Return the union of pieces that overlap, whose shared volume would weigh twice; None where none do."""
     label = mesh_solid.pieces(raw.faces)
-    if label.max() == 0 or label.max() > 500:
+    if label.max() == 0:
         return None
     solids: list[Any] = []
     voids: list[Any] = []
@@ -278,6 +289,8 @@ def _rebuilt(raw: RawMesh) -> RawMesh:
         new = clean(RawMesh(vertices, faces))
     except AssetError as error:
         raise AssetError(f"the mesh encloses nothing even when built anew: {error}") from error
+    if count_open_edges(new.faces):  # faces so small that they collapse: then they stay
+        new = RawMesh(vertices, faces)
     if count_open_edges(new.faces) or signed_volume(new.vertices, new.faces) <= 0:
         raise AssetError("the mesh encloses nothing even when built anew. Close it in a 3D editor.")
     return replace(_textured(raw, new.vertices, new.faces), made="remeshed")

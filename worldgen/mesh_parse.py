@@ -98,10 +98,13 @@ class Folder:
         return _utf8(data) if path.suffix.lower() == ".mtl" else data
 
 
-def check_count(what: str, count: float, limit: int) -> None:
+def check_count(what: str, count: object, limit: int) -> None:
     """Refuse a number that is too large or not one."""
-    if not 0 <= count <= limit:
-        raise ValueError(f"it declares {count:,} {what}; allowed are at most {limit:,}. Simplify it first.")
+    if not isinstance(count, int) or count < 0:
+        raise ValueError(f"it declares {str(count)[:20]} {what}, which is no number of them. Export it again.")
+    if count > limit:
+        told = f"{count:,}" if count < 10**18 else "more than 10^18"
+        raise ValueError(f"it declares {told} {what}; allowed are at most {limit:,}. Simplify it first.")
 
 
 def check_image(data: bytes, name: str) -> None:
@@ -134,8 +137,14 @@ def check_ply(data: bytes) -> None:
     """Refuse a PLY by the element counts in its header."""
     head, found, _ = data[: 64 << 10].partition(b"end_header")
     if not data.startswith(b"ply") or not found:
-        raise ValueError("it has no PLY header ('ply' ... 'end_header' within 64 KiB).")
-    counts = {name: int(count) for name, count in re.findall(rb"element\s+(\w+)\s+(\d{1,18})\b", head)}
+        raise ValueError("it has no PLY header ('ply' ... 'end_header' within 64 KiB). Export it again.")
+    counts = dict[bytes, int]()
+    for name, told in re.findall(rb"^element[ \t]+(\w+)[ \t]*(.*?)[ \t\r]*$", head, re.MULTILINE):
+        if not re.fullmatch(rb"\d{1,18}", told):
+            raise ValueError(
+                f"it declares '{told[:20].decode('ascii', 'replace')}' {name.decode('ascii', 'replace')} elements. Export it again."
+            )
+        counts[name] = int(told)
     for name, count in counts.items():
         limit = MAX_FACES if name == b"face" else MAX_VERTICES
         check_count("faces" if name == b"face" else name.decode("ascii", "replace") + " elements", count, limit)
@@ -143,6 +152,9 @@ def check_ply(data: bytes) -> None:
         raise ValueError(
             f"it declares {sum(counts.values()):,} elements but has {len(data):,} bytes. Download it again."
         )
+    lines = len(data[len(head) :].split(b"\n")) - 1
+    if re.search(rb"^format[ \t]+ascii", head, re.MULTILINE) and lines < sum(counts.values()):
+        raise ValueError(f"it declares {sum(counts.values()):,} elements but has {lines:,} lines. Download it again.")
 
 
 def check_obj(data: bytes) -> None:
@@ -151,16 +163,18 @@ def check_obj(data: bytes) -> None:
     check_count("faces", data.count(b"\nf "), MAX_FACES)
     if re.search(rb"\nf[^\n]*[ \t]0(?:/|[ \t\r]|\n|$)", data):
         raise ValueError("a face has vertex index 0; OBJ counts from 1. Re-export it.")
+    if re.search(rb"\nf(?:[ \t]+[^\s\\]+){0,2}[ \t\r]*(?:\n|$)", data):
+        raise ValueError("a face has fewer than three corners. Re-export it.")
 
 
 def check_glb(data: bytes) -> None:
     """Refuse a GLB whose chunks or JSON declare what its bytes do not hold."""
     if len(data) < 20 or data[:4] != b"glTF":
-        raise ValueError("it does not start with 'glTF': not a GLB file.")
+        raise ValueError("it does not start with 'glTF': not a GLB file. Export it as one.")
     version, total, length, kind = struct.unpack_from("<IIII", data, 4)
     if version != 2 or total > len(data) or kind != 0x4E4F534A or length > len(data) - 20:
         raise ValueError(
-            f"its header (version {version}, {total:,} bytes, JSON {length:,}) does not fit {len(data):,} bytes."
+            f"its header (version {version}, {total:,} bytes, JSON {length:,}) does not fit {len(data):,} bytes. Download it again."
         )
     check_count("bytes of JSON", length, MAX_HEADER)
     binary = 0
@@ -184,8 +198,13 @@ def _check_tree(text: bytes, binary: bytes) -> None:
         _check_scene(tree)
         for index, image in enumerate(tree.get("images", [])):
             _check_embedded(tree, image, binary, f"images[{index}]")
-    except (KeyError, IndexError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(f"its JSON is not glTF: {type(error).__name__} {str(error)[:80]}. Re-export it.") from error
+    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
+        where = f" at character {error.pos:,}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"its JSON cannot be read{where}. Download or export it again.") from error
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(
+            "its JSON is not glTF: something in it is missing or of another kind. Export it again."
+        ) from error
 
 
 def _check_accessors(tree: dict[str, Any]) -> None:
@@ -197,7 +216,9 @@ def _check_accessors(tree: dict[str, Any]) -> None:
         if "bufferView" in accessor:
             length = tree["bufferViews"][accessor["bufferView"]]["byteLength"]
             if accessor["count"] > length:
-                raise ValueError(f"accessors[{index}] declares {accessor['count']:,} elements in {length:,} bytes.")
+                raise ValueError(
+                    f"accessors[{index}] declares {accessor['count']:,} elements in {length:,} bytes. Export it again."
+                )
     total = sum(accessor["count"] for accessor in tree.get("accessors", []))
     check_count("elements in all accessors", total, 8 * MAX_VERTICES)
 
@@ -239,7 +260,14 @@ def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
 
     if kind == "obj" or (kind == "stl" and b"endfacet" in data):
         data = _utf8(data)
-    scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, process=False)
+    try:
+        scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, process=False)
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, struct.error) as error:
+        if folder.refused:
+            raise ValueError(folder.refused[0]) from error
+        raise ValueError(
+            f"its content is no {kind.upper()}: numbers or names in it do not fit. Export it again."
+        ) from error
     placed = [(name, scene.graph[name]) for name in scene.graph.nodes_geometry]
     placed = [(scene.geometry[key], matrix) for _, (matrix, key) in sorted(placed, key=lambda item: item[0])]
     placed = [(mesh, matrix) for mesh, matrix in placed if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
@@ -247,7 +275,7 @@ def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     check_count("faces", sum(len(mesh.faces) for mesh, _ in placed), MAX_FACES)
     check_count("vertices", sum(len(mesh.vertices) for mesh, _ in placed), MAX_VERTICES)
     if not placed:
-        raise ValueError("it holds no triangles.")
+        raise ValueError("it holds no triangles; points and lines are no solid. Export its surface.")
     return [_piece(mesh, np.asarray(matrix, float), kind in ("glb", "gltf")) for mesh, matrix in placed]
 
 

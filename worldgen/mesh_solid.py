@@ -90,46 +90,70 @@ def orient(faces: Faces) -> NDArray[np.bool_] | None:
 
 
 def face_outwards(vertices: Array, faces: Faces) -> NDArray[np.bool_]:
-    """Return which faces to flip so that every closed piece encloses a positive volume, but one nested in another stays a void."""
+    """Return which faces to flip so that every closed piece encloses a positive volume, but a void nested in another stays one.
+
+    A void is turned against the piece around it: where that is turned inside out, so is its void.
+    """
     label = pieces(faces)
     volumes, (low, high) = piece_volumes(vertices, faces, label), piece_boxes(vertices, faces, label)
     flipped = np.zeros(len(volumes), bool)
-    for index in np.flatnonzero(volumes < 0):
-        around = (volumes > 0) | (np.arange(len(volumes)) != index)
-        around &= np.abs(volumes) > abs(volumes[index])
-        around &= (low < low[index]).all(axis=1) & (high[index] < high).all(axis=1)
-        flipped[index] = not around.any()
+    for index in np.argsort(-np.abs(volumes)):
+        around = (low < low[index]).all(axis=1) & (high[index] < high).all(axis=1)
+        if volumes[index] < 0:
+            flipped[index] = not around.any()
+        else:
+            flipped[index] = flipped[around].any()
     return np.asarray(flipped[label], bool)
 
 
 def holes(faces: Faces) -> list[NDArray[np.int64]] | None:
-    """Return the half-edges around each hole, in the order of the loop; None where holes touch or an edge has three faces."""
+    """Return the half-edges around each hole, in the order of the loop; None where an edge has three faces.
+
+    Where holes touch at a corner, the shortest way back to it is a hole: a face that is missing, before two that are.
+    """
     edge, forward, count = _edges(faces)
     if (count > 2).any() or np.bincount(edge, np.where(forward, 1, -1))[edge[count == 2]].any():
         return None
     border = np.flatnonzero(count == 1)
-    start, end = faces.ravel()[border], np.roll(faces, -1, axis=1).ravel()[border]
-    if len(np.unique(start)) < len(start):
+    start, end = faces.ravel()[border].tolist(), np.roll(faces, -1, axis=1).ravel()[border].tolist()
+    leaving: dict[int, dict[int, None]] = {}
+    for index, corner in enumerate(start):
+        leaving.setdefault(corner, {})[index] = None
+    if set(start) != set(end):
         return None
-    after = dict(zip(start.tolist(), range(len(border)), strict=True))
-    loops, seen = [], np.zeros(len(border), bool)
-    for first in range(len(border)):
-        loop, current = [], first
-        while not seen[current]:
-            seen[current] = True
-            loop.append(border[current])
-            current = after[int(end[current])]
-        if loop:
-            loops.append(np.array(loop))
+    loops = []
+    touching = [corner for corner, ways in leaving.items() if len(ways) > 1]
+    for corner in (*touching, *leaving):
+        while leaving[corner]:
+            loop = _way_back(corner, end, leaving)
+            if not loop:
+                return None
+            for index in loop:
+                del leaving[start[index]][index]
+            loops.append(border[loop])
     return loops
 
 
-def pinched(faces: Faces) -> NDArray[np.bool_]:
-    """Return which faces have a corner where two holes touch: without them there is one hole with a plain rim."""
-    _, _, count = _edges(faces)
-    start = faces.ravel()[count == 1]
-    corner, times = np.unique(start, return_counts=True)
-    return np.asarray(np.isin(faces, corner[times > 1]).any(axis=1), bool)
+def _way_back(corner: int, end: list[int], leaving: dict[int, dict[int, None]]) -> list[int]:
+    """Return the fewest half-edges that lead from a corner back to it, first found of equally many; empty for none (breadth first)."""
+    came: dict[int, tuple[int, int]] = {}  # corner → the one before it, and the half-edge between
+    front = [corner]
+    while front:
+        reached = []
+        for here in front:
+            for index in leaving[here]:
+                there = end[index]
+                if there == corner:
+                    loop = [index]
+                    while here != corner:
+                        here, before = came[here]
+                        loop.append(before)
+                    return loop[::-1]
+                if there not in came:
+                    came[there] = here, index
+                    reached.append(there)
+        front = reached
+    return []
 
 
 def fill(

@@ -22,6 +22,8 @@ Hull = tuple[Array, Faces]
 
 SAMPLES = 16_000
 """Points that volumes are compared on."""
+_LEAST_CELLS, _MOST_CELLS = 6, 200
+"""Along a side."""
 SURFACE_SAMPLES = 2_000
 """Points of the visual surface that distances are measured from."""
 
@@ -77,7 +79,10 @@ def make_grid(around: Array) -> Grid:
     low, high = around.min(axis=0), around.max(axis=0)
     extent = high - low
     edge = (np.prod(extent) / SAMPLES) ** (1 / 3)
-    shape = np.clip(np.rint(extent / edge), 6, 200).astype(int)
+    for _ in range(2):  # what is thinner than its least cells leaves fewer to its other sides
+        flat = extent < _LEAST_CELLS * edge
+        edge = (np.prod(extent[~flat]) * _LEAST_CELLS ** int(flat.sum()) / SAMPLES) ** (1 / int((~flat).sum()))
+    shape = np.clip(np.rint(extent / edge), _LEAST_CELLS, _MOST_CELLS).astype(int)
     cell = extent / shape
     nx, ny, nz = shape
     rng = np.random.default_rng(0)  # jitter: a regular grid would alias with flat walls
