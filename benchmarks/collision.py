@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from tyro.conf import Positional
 from benchmarks.solids import SHAPES, solid_of
 from worldgen import assets, child, convex, fitting, mesh, mesh_solid
 from worldgen.assets import CONTACT
+from worldgen.errors import AssetError
 from worldgen.robots import TIMESTEP
 from worldgen.shapes import Geom, Part
 from worldgen.solids import Array, Faces, Hull, convex_hull
@@ -87,7 +89,7 @@ def main(config: Config) -> None:
             try:
                 rows.append(_measured(name, method, vertices, faces, make))
                 print(_line(rows[-1]), flush=True)
-            except (child.ChildError, subprocess.SubprocessError, ValueError) as error:
+            except (AssetError, child.ChildError, subprocess.SubprocessError, ValueError) as error:
                 print(f"| {name} | {method} | {str(error)[:60]} |", flush=True)
     print(f"\n{_HEAD}")
     for method in methods:
@@ -195,7 +197,10 @@ def obj2mjcf(command: str, more: Sequence[str], vertices: Array, faces: Faces) -
 
 
 def _hulls(clouds: Sequence[Array]) -> fitting.Fit:
-    named: dict[str, Hull] = {f"{index}.obj": convex_hull(cloud, "a hull") for index, cloud in enumerate(clouds)}
+    named: dict[str, Hull] = {}
+    for index, cloud in enumerate(clouds):
+        with suppress(AssetError):  # flat: MuJoCo would refuse it, nothing collides with it
+            named[f"{index}.obj"] = convex_hull(cloud, "a hull")
     return fitting.Fit(tuple(Geom(type="mesh", file=file) for file in named), named)
 
 

@@ -23,8 +23,8 @@ from .solids import Array, Faces, Grid, Hull, convex_hull, make_grid, place
 
 WHOLE, PART = 0.93, 0.92
 """Share in common (IoU) from which a primitive stands for a whole solid, and for one of its hulls."""
-FOOT, RECESS = 0.0003, 0.002
-"""Height up to which a solid stands on the table, and that of the foot, above which everything else begins; at most a quarter of the solid's [m]."""
+FOOT, RECESS = 0.0003, 0.001
+"""Height up to which a solid stands on the table, and that of the foot, above which everything else begins; at most an eighth of the solid's [m]."""
 NARROW = 0.15
 """What is narrower, as a share of the solid, is no base: an egg stands on a point."""
 FOOT_VERTICES = 8
@@ -86,7 +86,7 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
     low = float(vertices[:, 2].min())
     base = vertices[vertices[:, 2] <= low + FOOT, :2]
     narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
-    recess = min(RECESS, float(np.ptp(vertices[:, 2])) / 4)
+    recess = min(RECESS, float(np.ptp(vertices[:, 2])) / 8)
     own = len(fit.geoms) == 1 and fit.geoms[0].type in ("box", "cylinder")
     foot, rest = (fit, Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
     if narrow or foot is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +60,9 @@ def import_mesh(
     shape = Shape(
         parts=(Part("", vertices, faces, uv),),
         texture=texture,
-        provenance=Provenance(backend="import", model=file.name, revision=digest, licence=licence, may_train=may_train),
+        provenance=Provenance(
+            backend="import", model=_printable(file.name), revision=digest, licence=licence, may_train=may_train
+        ),
         sites=sites(x, y, z),
         description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
         notes=(f"solid {made}",) + ((raw.note,) if raw.note else ()),
@@ -114,7 +117,9 @@ def from_image(
     cutout = photos.read(file)
     colour = colour or pictures.nearest_colour(cutout.colour(), pictures.colours_of(category))
     digest = store.file_digest(file)
-    origin = Provenance(backend="silhouette", model=file.name, revision=digest, licence=licence, may_train=may_train)
+    origin = Provenance(
+        backend="silhouette", model=_printable(file.name), revision=digest, licence=licence, may_train=may_train
+    )
     size = mesh_silhouette.usual_size(category, cutout, height)
     item = ObjectSpec(name="pictured", category=category, colour=colour, material=material, size=size, role="target")
     shape = mesh_silhouette.make(item, cutout, origin)
@@ -127,6 +132,11 @@ def from_image(
         shape = judge_openai.look(eyes, shape, item, cutout.picture)
     key = store.key({"photo": digest, "item": item.model_dump(mode="json"), "eyes": eyes})
     return _published(shape, item, key, out)
+
+
+def _printable(name: str) -> str:
+    """Return a file's name as text: systems allow bytes that are none."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _published(shape: Shape, item: ObjectSpec, key: str, out: Path) -> Asset:

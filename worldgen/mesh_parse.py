@@ -227,7 +227,12 @@ def _check_scene(tree: dict[str, Any]) -> None:
     """Refuse a scene that is no tree, or that repeats its meshes into more faces than allowed."""
     nodes, accessors = tree.get("nodes", []), tree.get("accessors", [])
     children = [child for node in nodes for child in node.get("children", [])]
-    if len(children) != len(set(children)):
+    inner = set(children)
+    front, reached = [index for index in range(len(nodes)) if index not in inner], 0
+    while front and len(inner) == len(children):
+        reached += 1
+        front += nodes[front.pop()].get("children", [])
+    if reached < len(nodes):  # from the roots: what is its own ancestor has none
         raise ValueError(
             "a node of its scene has two parents or is its own ancestor; glTF scenes are trees. Re-export it."
         )
@@ -259,9 +264,11 @@ def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     import trimesh  # takes a second and is needed in the child only
 
     if kind == "obj" or (kind == "stl" and b"endfacet" in data):
-        data = _utf8(data)
+        data = _utf8(data).replace(b"\t", b" ")  # trimesh knows blanks alone
     try:
         scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, process=False)
+    except FileNotFoundError as error:  # a texture may be missing, this is geometry
+        raise ValueError(f"it refers to '{str(error)[:80]}', which is not there. Copy the file beside it.") from error
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, struct.error) as error:
         if folder.refused:
             raise ValueError(folder.refused[0]) from error

@@ -452,8 +452,16 @@ BAD = {
     "obj absolute": ("a.obj", b"mtllib /etc/passwd\n" + OBJ, "'/etc/passwd'; only files in its own"),
     "glb of nothing": ("a.glb", b"glTF" + bytes(4), "not a GLB"),
     "glb header": ("a.glb", struct.pack("<4sIIII", b"glTF", 2, 20, 10**9, 0x4E4F534A), "does not fit 20 bytes"),
-    "glb no json": ("a.glb", struct.pack("<4sIIII", b"glTF", 2, 24, 4, 0x4E4F534A) + b"}{}{", "cannot be read at character 0. Download or export it again"),
-    "glb wrong json": ("a.glb", glb({"accessors": 5}), "not glTF: something in it is missing or of another kind. Export it again"),
+    "glb no json": (
+        "a.glb",
+        struct.pack("<4sIIII", b"glTF", 2, 24, 4, 0x4E4F534A) + b"}{}{",
+        "cannot be read at character 0. Download or export it again",
+    ),
+    "glb wrong json": (
+        "a.glb",
+        glb({"accessors": 5}),
+        "not glTF: something in it is missing or of another kind. Export it again",
+    ),
     "glb bomb": (
         "a.glb",
         glb({**SCENE, "accessors": [ACCESSOR | {"count": 10**9}]}),
