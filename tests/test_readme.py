@@ -7,9 +7,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trimesh
 
+from worldgen import importing
 from worldgen.library import SceneLibrary
 
 ROOT = Path(__file__).parent.parent
@@ -58,10 +61,15 @@ def test_a_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_runs(
+    library: SceneLibrary, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocks = [block for language, block in BLOCKS if language == "python"]
-    assert len(blocks) == 4
-    name, known = library.index().scenes[0], {}
+    assert len(blocks) == 5
+    monkeypatch.chdir(tmp_path)
+    trimesh.creation.box((0.1, 0.06, 0.08)).export("mug.stl")
+    importing.import_mesh(tmp_path / "mug.stl", "mug", (0.1,), tmp_path / "my-mug")
+    name, known = library.index().scenes[0], dict[str, Any]()
     for block in blocks:  # each goes on from those before it
         exec(block.replace('"library"', repr(str(library.root))).replace('"0007"', repr(name)), known)
     said, goals, *seen, played, many = capsys.readouterr().out.splitlines()
@@ -70,3 +78,4 @@ def test_the_code_runs(library: SceneLibrary, capsys: pytest.CaptureFixture[str]
     assert "(64, 64, 3)" in seen[0]
     assert played == "success 1.0"
     assert many.startswith("(8, 64, 64, 3)")
+    assert known["model"].body("mug").mass[0] == pytest.approx(0.1 * 0.06 * 0.08 * 950, rel=1e-3)

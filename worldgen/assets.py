@@ -375,7 +375,7 @@ def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], di
     return fit.geoms, fit.hulls, how
 
 
-LIGHTEST, SLIMMEST = 1e-7, 1e-14
+LIGHTEST, SLIMMEST = 1e-6, 1e-14
 """Least mass [kg] and principal moment of inertia [kg m2] of a part: with less, simulators divide by nothing."""
 _AS_TRUE = 0.01
 """How much less a cheaper fit may have in common with a solid, and keep of its cavity."""

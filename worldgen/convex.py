@@ -227,18 +227,22 @@ def _pack(clouds: Sequence[Array]) -> child.Arrays:
 def _thin(vertices: Array, faces: Faces, threshold: float) -> tuple[Array, Faces]:
     """Return the mesh without details far below the threshold, whose search would cost most of the time, and with at most `FACES` faces.
 
-    Where thinning would open it or change its volume it stays as it is.
+    Where thinning would change its volume it stays as it is.
+
+    Raises:
+        ValueError: When it is too dense to be split as it is.
     """
+    before = mesh_solid.signed_volume(vertices, faces)
     if solid := mesh_solid.manifold(vertices, faces):
         simple = solid.simplify(DETAIL * threshold)
-        if simple.num_tri():
+        if abs(simple.volume() - before) <= THINNING_ERROR * abs(before):
             vertices, faces = mesh_solid.arrays(simple)
     if len(faces) <= FACES:
         return vertices, faces
     import fast_simplification
 
     few, fewer = fast_simplification.simplify(vertices, faces, target_count=FACES)
-    before, after = mesh_solid.signed_volume(vertices, faces), mesh_solid.signed_volume(few, fewer)
+    after = mesh_solid.signed_volume(few, fewer)
     if abs(after - before) <= THINNING_ERROR * abs(before):
         return few, fewer
     if len(faces) > DENSEST:

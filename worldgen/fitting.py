@@ -30,6 +30,8 @@ NARROW = 0.15
 FOOT_VERTICES = 8
 HAIR = 0.0002
 """Height of the foot's outline over the box that bears [m]: more than a thing at rest sinks in, less than one sees it tilt."""
+ROCK = 0.02
+"""Slope by which a thing may tilt from the box that bears it onto its outline."""
 LEAST = 1e-5
 """Height below which nothing is left of a geom that is cut [m]."""
 BEARING = 0.3
@@ -87,14 +89,18 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
     base = vertices[vertices[:, 2] <= low + FOOT, :2]
     narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
     recess = min(RECESS, float(np.ptp(vertices[:, 2])) / 8)
-    own = len(fit.geoms) == 1 and fit.geoms[0].type in ("box", "cylinder")
-    foot, rest = (fit, Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
-    if narrow or foot is None:
+    alone = fit.geoms[0].type if len(fit.geoms) == 1 else ""
+    own = alone in ("box", "cylinder") and place(fit.geoms[0], (0, 0, 0), {}).low[2] <= low + FOOT
+    foot, rest = (_above(fit, low), Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
+    if narrow or foot is None or alone in ("sphere", "ellipsoid", "capsule"):  # what is round rolls
         return _above(fit, low)
     feet = foot.geoms
     if feet[0].type != "box":
         box = _bearing(base, mesh.mass_properties(vertices, faces, 1.0).com[:2], low, recess)
-        foot = _above(foot, low + min(HAIR, recess / 4) if box else low)
+        if box:
+            outline = base - np.array(box.pos[:2])
+            reach = np.linalg.norm(outline, axis=1).max() - min(box.size[:2])
+            foot = _above(foot, low + min(HAIR, recess / 4, ROCK * float(reach)))
         feet = (box, *foot.geoms) if box else foot.geoms
     return Fit((*feet, *rest.geoms), foot.hulls | rest.hulls)
 
@@ -120,7 +126,7 @@ def _bearing(base: Array, middle: Array, low: float, height: float) -> Geom | No
     if room.min() <= 0:
         return None
     turns = np.radians(np.arange(0, 90, 3.0))[:, None, None]
-    ratios = np.exp(np.linspace(-1.5, 1.5, 25))[None, :, None]
+    ratios = np.exp(np.linspace(-3, 3, 49))[None, :, None]
     along = abs(normals[:, 0] * np.cos(turns) + normals[:, 1] * np.sin(turns))
     across = abs(normals[:, 1] * np.cos(turns) - normals[:, 0] * np.sin(turns))
     short = (room / (ratios * along + across)).min(axis=2)
@@ -258,7 +264,7 @@ def _lifted(geom: Geom, hulls: Mapping[str, Hull], height: float) -> tuple[Geom,
         return geom, {}
     if high <= height + LEAST:
         return None
-    # shorter by what is gone, and higher by half of it: exact for what is upright
+    # shorter by what is gone, and moved up to begin there
     up = np.abs(placed.object_from_geom[2])
     share = (high - height) / (high - low)
     sizes = np.array(geom.size)
@@ -268,9 +274,10 @@ def _lifted(geom: Geom, hulls: Mapping[str, Hull], height: float) -> tuple[Geom,
         sizes = sizes * share
     else:
         sizes = sizes * [1 - (1 - up[2]) * (1 - share), 1 - up[2] * (1 - share)]
+    smaller = geom.model_copy(update={"size": tuple(round(float(size), 6) for size in sizes)})
     x, y, z = geom.pos
-    moved: Vector3 = (x, y, round(z + (height - low) / 2, 6))
-    return geom.model_copy(update={"size": tuple(round(float(size), 6) for size in sizes), "pos": moved}), {}
+    moved: Vector3 = (x, y, round(z + height - float(place(smaller, (0, 0, 0), {}).low[2]), 9))
+    return smaller.model_copy(update={"pos": moved}), {}
 
 
 def _cut(hull: Hull, height: float) -> Array:

@@ -39,7 +39,7 @@ PIECES = 500
 """What is in more of them is wrapped as a whole: uniting so many takes minutes."""
 THIN, HOLES, SKIN = 0.02, 2, 2.0
 """Mean thickness of a sheet, as a share of its longest side, least holes through it, and how many times its volume it must enclose to be but a skin."""
-FEW, OPENINGS, MOST = 6, 4, 0.5
+FEW, OPENINGS, MOST = 6, 4, 0.4
 """Wider ones show that faces are missing, and are filled, where they have so few edges or the mesh has more of them than things have openings: up
 to this share of the longest side."""
 PROPORTION = 1.05
@@ -159,9 +159,9 @@ def clean(raw: RawMesh) -> RawMesh:
 def solidify(raw: RawMesh) -> RawMesh:
     """Return a closed solid whose faces look outwards; `made` says how it came about.
 
-    A closed mesh stays as it is, overlapping closed pieces are united, holes up to 15 % of its length are filled. Anything
-    else is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are bridged, sheets get half a cell of
-    thickness, what lies inside is filled.
+    A closed mesh stays as it is, overlapping closed pieces are united, holes up to 15 % of its length are filled, and up to 40 % where faces seem to
+    be missing. Anything else, and what is in very many pieces, is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are
+    bridged, sheets get half a cell of thickness, what lies inside is filled.
 
     Raises:
         AssetError: When not even that encloses a volume.
@@ -179,7 +179,7 @@ def solidify(raw: RawMesh) -> RawMesh:
 
 
 def _has_mass(raw: RawMesh) -> bool:
-    """Tell whether a closed mesh could be a body's: not where parts of it are inside out."""
+    """Tell whether a closed mesh has the volume and the inertia of a body: not where most of it is inside out."""
     try:
         mass_properties(raw.vertices, raw.faces, 1.0)
     except AssetError:
@@ -209,7 +209,7 @@ def _closed(raw: RawMesh) -> RawMesh | None:
             return None
         raw = flipped(raw, flip)
         loops = mesh_solid.holes(raw.faces)
-        if loops is None or any(_is_meant(raw, loop, len(loops)) for loop in loops):
+        if loops is None or _has_openings(raw, loops):
             return None
         if loops:
             vertices, faces, uv = mesh_solid.fill(raw.vertices, raw.faces, raw.uv, loops)
@@ -222,11 +222,16 @@ def _closed(raw: RawMesh) -> RawMesh | None:
     return raw if signed_volume(raw.vertices, raw.faces) > 1e-9 * extent**3 else None
 
 
-def _is_meant(raw: RawMesh, loop: NDArray[np.int64], count: int) -> bool:
-    """Tell whether a hole, one of so many, may be an opening: it is wide, and no sign of a mesh that is torn."""
-    width = float(np.ptp(raw.vertices[raw.faces.ravel()[loop]], axis=0).max() / np.ptp(raw.vertices, axis=0).max())
-    torn = len(loop) <= FEW or count > OPENINGS
-    return width > SMALL_HOLE and len(loop) > 3 and not (torn and width <= MOST)
+def _has_openings(raw: RawMesh, loops: list[NDArray[np.int64]]) -> bool:
+    """Tell whether a hole may be an opening: it is wide, and no sign of a piece that is torn."""
+    extent, label = float(np.ptp(raw.vertices, axis=0).max()), mesh_solid.pieces(raw.faces)
+    count = np.bincount([label[loop[0] // 3] for loop in loops], minlength=int(label.max()) + 1)
+    for loop in loops:
+        width = float(np.ptp(raw.vertices[raw.faces.ravel()[loop]], axis=0).max()) / extent
+        torn = len(loop) <= FEW or count[label[loop[0] // 3]] > OPENINGS
+        if width > SMALL_HOLE and len(loop) > 3 and not (torn and width <= MOST):
+            return True
+    return False
 
 
 def _kept(raw: RawMesh, faces: NDArray[np.bool_]) -> RawMesh:

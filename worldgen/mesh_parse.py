@@ -152,7 +152,7 @@ def check_ply(data: bytes) -> None:
         raise ValueError(
             f"it declares {sum(counts.values()):,} elements but has {len(data):,} bytes. Download it again."
         )
-    lines = len(data[len(head) :].split(b"\n")) - 1
+    lines = data.count(b"\n", len(head))
     if re.search(rb"^format[ \t]+ascii", head, re.MULTILINE) and lines < sum(counts.values()):
         raise ValueError(f"it declares {sum(counts.values()):,} elements but has {lines:,} lines. Download it again.")
 
@@ -192,19 +192,25 @@ def check_gltf(data: bytes) -> None:
 
 
 def _check_tree(text: bytes, binary: bytes) -> None:
+    tree = _tree(text)
     try:
-        tree = json.loads(text)
         _check_accessors(tree)
         _check_scene(tree)
         for index, image in enumerate(tree.get("images", [])):
             _check_embedded(tree, image, binary, f"images[{index}]")
-    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
-        where = f" at character {error.pos:,}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"its JSON cannot be read{where}. Download or export it again.") from error
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(
             "its JSON is not glTF: something in it is missing or of another kind. Export it again."
         ) from error
+
+
+def _tree(text: bytes) -> dict[str, Any]:
+    try:
+        tree: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f" at character {error.pos:,}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"its JSON cannot be read{where}. Download or export it again.") from error
+    return tree
 
 
 def _check_accessors(tree: dict[str, Any]) -> None:
@@ -317,7 +323,7 @@ def _look(mesh: Any, faces: NDArray[np.int64], linear: bool) -> tuple[NDArray[np
     plain = np.broadcast_to(plain, 3)
     plain = _encode(plain / 255) if linear and factor is not None else plain.astype(np.uint8)
     uv = getattr(visual, "uv", None)
-    if image is None or uv is None or len(np.shape(uv)) != 2 or not np.isfinite(uv).all():
+    if image is None or uv is None or len(np.shape(uv)) != 2 or np.shape(uv)[1] < 2 or not np.isfinite(uv).all():
         return np.full((len(faces), 3, 2), 0.5), plain.reshape(1, 1, 3), True
     pixels = _pixels(image)
     if (plain < 255).any():

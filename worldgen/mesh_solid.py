@@ -98,12 +98,20 @@ def face_outwards(vertices: Array, faces: Faces) -> NDArray[np.bool_]:
     volumes, (low, high) = piece_volumes(vertices, faces, label), piece_boxes(vertices, faces, label)
     flipped = np.zeros(len(volumes), bool)
     for index in np.argsort(-np.abs(volumes)):
-        around = (low < low[index]).all(axis=1) & (high[index] < high).all(axis=1)
-        if volumes[index] < 0:
-            flipped[index] = not around.any()
-        else:
-            flipped[index] = flipped[around].any()
+        near = np.flatnonzero((low < low[index]).all(axis=1) & (high[index] < high).all(axis=1))
+        corner = vertices[faces[label == index][0, 0]]
+        around = [other for other in near if _encloses(vertices[faces[label == other]], corner)]
+        flipped[index] = not around if volumes[index] < 0 else any(flipped[other] for other in around)
     return np.asarray(flipped[label], bool)
+
+
+def _encloses(corners: Array, point: Array) -> bool:
+    """Tell whether a closed surface (F, 3, 3) encloses a point: by the solid angle that it fills (Van Oosterom and Strackee 1983)."""
+    a, b, c = np.moveaxis(corners - point, 1, 0)
+    x, y, z = (np.linalg.norm(side, axis=1) for side in (a, b, c))
+    dots = x * y * z + (a * b).sum(1) * z + (b * c).sum(1) * x + (c * a).sum(1) * y
+    angle = 2 * np.arctan2(np.einsum("ij,ij->i", a, np.cross(b, c)), dots).sum()
+    return bool(abs(angle) > 2 * np.pi)
 
 
 def holes(faces: Faces) -> list[NDArray[np.int64]] | None:

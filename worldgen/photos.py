@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -116,13 +119,26 @@ def cut(picture: Picture) -> Cutout:
 
 def _by_network(picture: Picture) -> Cutout | None:
     """Return what rembg takes for the object; None where its network cannot be loaded: it is fetched on first use."""
-    rembg = importlib.import_module("rembg")  # optional: not among the requirements
     try:
-        mask = np.asarray(rembg.remove(Image.fromarray(picture), only_mask=True).convert("L"))
-    except (OSError, ValueError, RuntimeError) as error:
+        network = _network()
+        found = network.remove(Image.fromarray(picture), only_mask=True, session=network.session)
+    except (
+        ImportError,
+        SystemExit,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # without a backend it ends the program
         log.warning("rembg cannot cut out: %s", error)
         return None
-    return Cutout(picture, _whole(mask > 127))
+    return Cutout(picture, _whole(np.asarray(found.convert("L")) > 127))
+
+
+@cache
+def _network() -> Any:
+    """Return rembg's function and its network, loaded once a process."""
+    rembg = importlib.import_module("rembg")  # optional: not among the requirements
+    return SimpleNamespace(remove=rembg.remove, session=rembg.new_session("u2net"))
 
 
 def _by_colour(picture: Picture) -> Cutout:

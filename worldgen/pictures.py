@@ -55,8 +55,13 @@ class Photo:
         return said[0] if said else nearest_colour(self.cutout().colour(), colours_of(self.category))
 
     def suits(self, item: ObjectSpec) -> bool:
-        """Tell whether it may show an object, by pattern and material: a photo without such words is of a plain thing of any material."""
-        patterns = self.said & set(vocabulary.patterns()) or {"plain"}
+        """Tell whether it may show an object, by pattern and material: a photo without such words is of a plain thing of any material.
+
+        What is never plain, as a basket is woven, has any of its patterns there.
+        """
+        known = vocabulary.categories().get(self.category)
+        usual = set(known.patterns) if known and "plain" not in known.patterns else {"plain"}
+        patterns = self.said & set(vocabulary.patterns()) or usual
         materials = self.said & vocabulary.materials().keys() or {item.material}
         return item.pattern in patterns and item.material in materials
 

@@ -39,10 +39,10 @@ LONG = 0.1
 """Longest side that is asked for [m], and that of the shapes."""
 SECONDS = 45.0
 """Processor time that an import may take, all its processes together [s]; it does not grow on a busy machine."""
-REBUILT = 150.0
-"""Processor time where the surface has to be built anew: two cores split it until the product's own limit of 60 s [s]."""
-PATIENCE = 200.0
-"""Wall-clock time after which an import is killed [s]: more than the product's own two limits of 60 s, for parsing and for splitting."""
+REBUILT = 400.0
+"""Processor time where the surface has to be built anew: two cores split it until the product's own limit of 180 s [s]."""
+PATIENCE = 300.0
+"""Wall-clock time after which an import is killed [s]: more than the product's own limits, 60 s for parsing and 180 s for splitting."""
 DRAWN = 50_000
 """Most faces of what is drawn: 3 ms a frame on a processor, where 2,000 are aimed at."""
 MEMORY = 2 << 30
@@ -1704,7 +1704,7 @@ def _volume(of: str) -> float:
 
 
 TO_DO = re.compile(
-    r"\b(Re-export|Export|Simplify|Download|Copy|Give|Convert|Scale|Extrude|Close|Free|Choose|Say|Use|Save|Add|Move|Remove|Triangulate|Mend|allowed are)\b"
+    r"\b(Re-export|Export|Simplify|Download|Copy|Give|Convert|Scale|Extrude|Close|Free|Choose|Say|Use|Save|Add|Move|Remove|Triangulate|Mend|allowed are|give|There is no file)\b"
 )
 JARGON = re.compile(
     r"\b[A-Z][A-Za-z]+(Error|Exception|Warning)\b|Traceback|NoneType|object has no|not subscriptable|broadcast|numpy|dtype|for axis|unhashable|\bnan to int|buffer size|literal for|codec can't"

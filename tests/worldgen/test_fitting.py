@@ -92,8 +92,8 @@ def test_feet_are_as_simple_as_bases(solid: manifold3d.Manifold, kinds: list[str
     )
     assert [geom.type for geom in fit.geoms] == kinds
     lows = [float(place(geom, (0, 0, 0), fit.hulls).low[2]) - vertices[:, 2].min() for geom in fit.geoms]
-    wanted = [0, fitting.RECESS] if len(kinds) == 2 else [0, fitting.HAIR, fitting.RECESS]
-    assert lows == pytest.approx(wanted, abs=2e-6)
+    assert [lows[0], lows[-1]] == pytest.approx([0, fitting.RECESS], abs=2e-6)
+    assert all(0.00005 < low <= fitting.HAIR + 1e-9 for low in lows[1:-1])
     outline = convex_hull(np.r_[vertices, vertices + [0, 0, 1.0]], "the outline")  # nothing sticks out below
     assert (place(Geom(type="mesh", file="o"), (0, 0, 0), {"o": outline}).depth(_corners(fit.geoms[0])) < 1e-6).all()
 
@@ -150,6 +150,41 @@ def test_what_stands_on_a_point_has_no_foot_and_reaches_no_lower() -> None:
     )
     assert [geom.file for geom in fit.geoms] == ["a.obj"]
     assert fit.hulls["a.obj"][0][:, 2].min() == pytest.approx(vertices[:, 2].min(), abs=1e-9)
+
+
+@pytest.mark.parametrize("radius", [0.008, 0.02, 0.04])
+def test_a_ball_has_no_foot_and_rolls(radius: float) -> None:
+    vertices, faces = mesh_solid.arrays(manifold3d.Manifold.sphere(radius, 64))
+    found = fitting.whole(vertices, faces)
+    assert found is not None
+    fit = fitting.on_a_foot(vertices, faces, fitting.Fit((found,), {}), "foot.obj")
+    assert [geom.type for geom in fit.geoms] == [found.type]
+
+
+def test_a_block_on_short_legs_stands_on_its_legs() -> None:
+    places = [(x, y) for x in (-0.04, 0.04) for y in (-0.04, 0.04)]
+    legs = [manifold3d.Manifold.cylinder(0.004, 0.004, 0.004, 16).translate([*xy, 0]) for xy in places]
+    block = manifold3d.Manifold.cube([0.1, 0.1, 0.097]).translate([-0.05, -0.05, 0.003])
+    vertices, faces = mesh_solid.arrays(manifold3d.Manifold.batch_boolean([block, *legs], manifold3d.OpType.Add))
+    found = fitting.whole(vertices, faces)
+    assert found is not None
+    fit = fitting.on_a_foot(vertices, faces, fitting.Fit((found,), {}), "foot.obj")
+    assert min(place(geom, (0, 0, 0), fit.hulls).low[2] for geom in fit.geoms) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("turn", [0.0, 30.0, 45.0, 90.0])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("capsule", (0.02, 0.03)), ("box", (0.02, 0.03, 0.05)), ("cylinder", (0.02, 0.03)), ("ellipsoid", (0.01, 0.02, 0.04))]
+)  # fmt: skip
+def test_what_is_lifted_begins_at_the_height(kind: str, size: tuple[float, ...], turn: float) -> None:
+    half = np.radians(turn) / 2
+    geom = Geom.model_validate(
+        {"type": kind, "size": size, "quat": (float(np.cos(half)), float(np.sin(half)), 0.0, 0.0)}
+    )
+    low = float(place(geom, (0, 0, 0), {}).low[2])
+    lifted = fitting._lifted(geom, {}, low + 0.004)
+    assert lifted is not None
+    assert place(lifted[0], (0, 0, 0), {}).low[2] == pytest.approx(low + 0.004, abs=1e-6)
 
 
 def test_a_box_is_its_own_foot() -> None:

@@ -656,3 +656,40 @@ class TestTornSolids:
         made = solidify(raw(box))
         assert made.made == "as-is"
         assert signed_volume(made.vertices, made.faces) == pytest.approx(0.2 * 0.15 * thickness)
+
+
+def test_pieces_are_solid_or_void_by_what_encloses_them():
+    """Boxes around pieces are not enough: a ball in a bowl is no void, however either is turned."""
+    bowl = (manifold3d.Manifold.sphere(0.05, 32) - manifold3d.Manifold.sphere(0.044, 32)).trim_by_plane([0, 0, -1], 0)
+    ball = manifold3d.Manifold.sphere(0.01, 16).translate([0, 0, -0.03])
+    shell = manifold3d.Manifold.sphere(0.05, 32) - manifold3d.Manifold.sphere(0.03, 32)
+    (a, outer), (b, inner) = mesh_solid.arrays(bowl), mesh_solid.arrays(ball)
+    true = bowl.volume() + ball.volume()
+    for outer_turn in (1, -1):
+        for inner_turn in (1, -1):
+            faces = np.concatenate([outer[:, ::outer_turn], inner[:, ::inner_turn] + len(a)])
+            made = solidify(RawMesh(np.concatenate([a, b]), faces))
+            assert signed_volume(made.vertices, made.faces) == pytest.approx(true, rel=1e-9)
+    vertices, faces = mesh_solid.arrays(shell)
+    made = solidify(RawMesh(vertices, faces[:, ::-1]))
+    assert signed_volume(made.vertices, made.faces) == pytest.approx(shell.volume(), rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1])
+@pytest.mark.parametrize("segments", [24, 64])
+def test_torn_meshes_of_few_faces_become_full_again(segments, share):
+    """Missing faces that touch at a corner are holes of their own."""
+    ball = manifold3d.Manifold.sphere(0.05, segments)
+    vertices, faces = mesh_solid.arrays(ball)
+    torn = faces[np.random.default_rng(0).uniform(size=len(faces)) >= share]
+    made = solidify(RawMesh(vertices, torn))
+    assert made.made == "holes-filled"
+    assert signed_volume(made.vertices, made.faces) == pytest.approx(ball.volume(), rel=0.02)
+
+
+def test_openings_stay_open():
+    """A vase of five sides: its rim is an opening, not where faces are missing."""
+    vase = np.array([[x, y, z] for z in (0, 0.2) for x, y in ((0, 0), (0.1, 0), (0.1, 0.1), (0, 0.1))], float)
+    sides = [q for i in range(4) for q in ([i, (i + 1) % 4, (i + 1) % 4 + 4], [i, (i + 1) % 4 + 4, i + 4])]
+    made = solidify(RawMesh(vase, np.array([[0, 2, 1], [0, 3, 2], *sides])))
+    assert signed_volume(made.vertices, made.faces) < 0.2 * 0.002

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from worldgen import photos
 from worldgen.errors import AssetError
 from worldgen.photos import Cutout, cut, lab, problems, read, sharpness
 
@@ -65,9 +66,13 @@ class Network(ModuleType):
         self.__spec__ = ModuleSpec("rembg", None)
         self.answer = answer
 
-    def remove(self, image: Image.Image, only_mask: bool) -> Image.Image:
+    def new_session(self, name: str) -> str:
+        return name
+
+    def remove(self, image: Image.Image, only_mask: bool, session: str) -> Image.Image:
         assert only_mask
-        if isinstance(self.answer, Exception):
+        assert session == "u2net"
+        if isinstance(self.answer, BaseException):
             raise self.answer
         assert image.size == self.answer.shape[::-1]
         return Image.fromarray(np.where(self.answer, 255, 0).astype(np.uint8))
@@ -78,11 +83,14 @@ def test_rembg_helps_where_the_background_is_not_plain_and_it_is_installed(monke
     image = np.repeat(checks, 3, axis=2).astype(np.uint8)
     mask = disc(image)
     assert problems(cut(image))
+    photos._network.cache_clear()
     monkeypatch.setitem(sys.modules, "rembg", Network(mask))
     assert overlap(cut(image).mask, mask) == 1
-    for answer in (OSError("no network"), np.zeros_like(mask), np.ones_like(mask)):
+    for answer in (OSError("no network"), SystemExit(1), np.zeros_like(mask), np.ones_like(mask)):
+        photos._network.cache_clear()
         monkeypatch.setitem(sys.modules, "rembg", Network(answer))
         assert problems(cut(image))
+    photos._network.cache_clear()
     plain = picture()
     alone = disc(plain)
     assert overlap(cut(plain).mask, alone) > 0.97  # what is plain needs no network

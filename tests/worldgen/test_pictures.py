@@ -150,3 +150,10 @@ def test_colours_are_named_as_they_are(name: str, light: float) -> None:
     found = nearest_colour((red, green, blue), names)
     close = {frozenset({"white", "silver"}), frozenset({"grey", "silver"}), frozenset({"black", "navy"})}
     assert found == name or (light < 1 and frozenset({found, name}) in close), found
+
+
+def test_what_is_never_plain_is_pictured_in_its_own_pattern(tmp_path: Path) -> None:
+    shoot(tmp_path / "red-basket-1.png")
+    photo = Album.open(tmp_path).photos[0]
+    assert photo.suits(item("basket").model_copy(update={"pattern": "weave"}))
+    assert not photo.suits(item("basket").model_copy(update={"pattern": "stripes"}))

@@ -276,7 +276,7 @@ class _Composer:
         material = mention.material if mention.material in item.materials else self._material(item, colour)
         pattern = mention.pattern if mention.pattern in item.patterns else ""
         drawn = item.patterns[0] if self.chance.random() < 0.5 else self.chance.choice(item.patterns)
-        if self.kinds.pictured(category):
+        if self.kinds.pictured(category) and "plain" in item.patterns:
             drawn = "plain"  # as photos are taken to be
         if colour:
             drawn = _true(item, drawn)
