@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -126,6 +128,11 @@ def from_image(
     more = height / float(np.ptp(shape.parts[0].vertices[:, 2]))  # it was fitted into the usual size: take a larger one
     item = item.model_copy(update={"size": tuple(round(float(side) * more, 4) for side in size)})
     shape = mesh_silhouette.make(item, cutout, origin)
+    if known is None:
+        close = get_close_matches(category, list(vocabulary.categories()), n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        note = f"'{category}' is no word of the vocabulary: its form is guessed from the outline.{guess}"
+        shape = replace(shape, notes=(*shape.notes, note))
     if eyes:
         from .backends import judge_openai
 

@@ -1,0 +1,38 @@
+"""A photo becomes an asset of the height that was asked for, and a word that nobody knows is said to be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldgen.assets import Asset
+from worldgen.errors import AssetError
+from worldgen.importing import from_image
+
+from .test_pictures import shoot
+
+
+def test_a_photo_becomes_an_asset_of_its_height(tmp_path: Path) -> None:
+    shoot(tmp_path / "photo.png")
+    made = from_image(tmp_path / "photo.png", "ball", 0.06, tmp_path / "ball")
+    assert made.size[2] == pytest.approx(0.06, rel=0.02)
+    assert made.colour == "red"
+    assert Asset.load(tmp_path / "ball") == made
+    assert not any("vocabulary" in note for note in made.notes)
+
+
+def test_a_category_that_nobody_knows_is_a_guess_and_says_so(tmp_path: Path) -> None:
+    shoot(tmp_path / "photo.png")
+    made = from_image(tmp_path / "photo.png", "bal", 0.06, tmp_path / "bal")
+    assert [note for note in made.notes if "vocabulary" in note] == [
+        "'bal' is no word of the vocabulary: its form is guessed from the outline. Did you mean 'ball'?"
+    ]
+
+
+@pytest.mark.parametrize("height", [0.0, -1.0, 9.0, float("nan")])
+def test_a_height_that_no_thing_has_is_refused(tmp_path: Path, height: float) -> None:
+    shoot(tmp_path / "photo.png")
+    with pytest.raises(AssetError, match="Give metres"):
+        from_image(tmp_path / "photo.png", "ball", height, tmp_path / "ball")
+    assert not (tmp_path / "ball").exists()
