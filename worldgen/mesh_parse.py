@@ -1,7 +1,7 @@
 """Parse one untrusted mesh file into arrays. Runs in a child process; `mesh_read` is the way in.
 
 Each refusal is a ValueError whose message is a whole sentence. Sizes are checked from headers, before anything of that size
-is made.
+is made. A file is first put into the one dialect of its format that trimesh reads (`plain_...`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 import re
 import struct
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -54,13 +56,7 @@ def parse(arrays: Arrays) -> Arrays:
     path = Path(str(arrays["path"]))
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    data, kind = path.read_bytes(), path.suffix.lower()[1:]
-    folder = Folder(path.parent)
-    {"glb": check_glb, "gltf": check_gltf, "obj": check_obj, "ply": check_ply, "stl": check_stl}[kind](data)
-    pieces = _load(data, kind, folder)
-    if folder.refused:
-        raise ValueError(folder.refused[0])
-    return _merge(pieces)
+    return _merge(_load(path.read_bytes(), path.suffix.lower()[1:], Folder(path.parent)))
 
 
 class Folder:
@@ -68,43 +64,58 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.held: dict[str, bytes] = {}
+        """What a glTF holds itself, already checked, by the names that its plain form uses."""
         self.refused: list[str] = []
         """trimesh swallows errors in here, so they are kept."""
 
-    def get(self, name: str) -> bytes:
+    def __getitem__(self, name: str) -> bytes:
         """Return the bytes of a file in the folder or below."""
+        with self._remembered():
+            return self.held[name] if name in self.held else self._read(unquote(name).strip().replace("\\", "/"))
+
+    def get(self, name: str) -> bytes:
+        """Return a picture in the folder or below; trimesh asks for pictures, and nothing else, by this method."""
+        data = self[name]
+        with self._remembered():
+            check_image(data, name)
+        return data
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
         try:
-            return self._get(unquote(str(name)).strip().replace("\\", "/"))
+            yield
         except ValueError as error:
             self.refused.append(str(error))
             raise
 
-    __getitem__ = get
-
-    def _get(self, name: str) -> bytes:
+    def _read(self, name: str) -> bytes:
         pure = PurePosixPath(name.removeprefix("./"))
         if pure.is_absolute() or ".." in pure.parts or ":" in name:
             raise ValueError(f"it refers to '{name[:80]}'; only files in its own folder are read. Copy the file there.")
         path = self.root / pure
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        try:
+            inside, there = path.resolve().is_relative_to(self.root.resolve()), path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a link to itself, or with a zero byte
+            raise FileNotFoundError(name) from error
+        if not inside:
             raise ValueError(f"it refers to '{name[:80]}', a link out of its folder. Copy the file there.")
-        if not path.is_file():
+        if not there:
             raise FileNotFoundError(name)  # trimesh goes on without: a missing texture is no reason to refuse
         if path.stat().st_size > 256 << 20:
             raise ValueError(f"it refers to '{name[:80]}', {path.stat().st_size} bytes; at most 256 MiB are read.")
         data = path.read_bytes()
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif"):
-            check_image(data, name)
         return _utf8(data) if path.suffix.lower() == ".mtl" else data
 
 
-def check_count(what: str, count: object, limit: int) -> None:
-    """Refuse a number that is too large or not one."""
+def check_count(what: str, count: object, limit: int) -> int:
+    """Return a number, unless it is too large or not one."""
     if not isinstance(count, int) or count < 0:
         raise ValueError(f"it declares {str(count)[:20]} {what}, which is no number of them. Export it again.")
     if count > limit:
         told = f"{count:,}" if count < 10**18 else "more than 10^18"
         raise ValueError(f"it declares {told} {what}; allowed are at most {limit:,}. Simplify it first.")
+    return count
 
 
 def check_image(data: bytes, name: str) -> None:
@@ -113,62 +124,127 @@ def check_image(data: bytes, name: str) -> None:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"texture '{name[:80]}' has too many pixels; allowed are {MAX_PIXELS:,}.") from error
-    except (OSError, SyntaxError, struct.error) as error:
-        raise ValueError(f"texture '{name[:80]}' is no readable image; allowed are {', '.join(FORMATS)}.") from error
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"texture '{name[:80]}' has {width} x {height} pixels; allowed are {MAX_PIXELS:,} in all.")
-
-
-def check_stl(data: bytes) -> None:
-    """Refuse a binary STL whose length is not what its header says; text is bounded by its size."""
-    count = struct.unpack_from("<I", data, 80)[0] if len(data) >= 84 else 0
-    if len(data) == 84 + 50 * count and count:
-        return check_count("faces", count, MAX_FACES)
-    if data[:512].lstrip()[:5].lower() == b"solid" and b"facet" in data[:4096]:
-        return check_count("faces", data.count(b"endfacet"), MAX_FACES)
-    check_count("faces", count, MAX_FACES)
-    raise ValueError(
-        f"it declares {count:,} faces, {84 + 50 * count:,} bytes, but has {len(data):,}. Download it again."
-    )
-
-
-def check_ply(data: bytes) -> None:
-    """Refuse a PLY by the element counts in its header."""
-    head, found, _ = data[: 64 << 10].partition(b"end_header")
-    if not data.startswith(b"ply") or not found:
-        raise ValueError("it has no PLY header ('ply' ... 'end_header' within 64 KiB). Export it again.")
-    counts = dict[bytes, int]()
-    for name, told in re.findall(rb"^element[ \t]+(\w+)[ \t]*(.*?)[ \t\r]*$", head, re.MULTILINE):
-        if not re.fullmatch(rb"\d{1,18}", told):
-            raise ValueError(
-                f"it declares '{told[:20].decode('ascii', 'replace')}' {name.decode('ascii', 'replace')} elements. Export it again."
-            )
-        counts[name] = int(told)
-    for name, count in counts.items():
-        limit = MAX_FACES if name == b"face" else MAX_VERTICES
-        check_count("faces" if name == b"face" else name.decode("ascii", "replace") + " elements", count, limit)
-    if sum(counts.values()) > len(data):
         raise ValueError(
-            f"it declares {sum(counts.values()):,} elements but has {len(data):,} bytes. Download it again."
+            f"texture '{name[:80]}' has too many pixels; allowed are {MAX_PIXELS:,}. Scale it down."
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+        raise ValueError(
+            f"texture '{name[:80]}' is no readable image; allowed are {', '.join(FORMATS)}. Convert it."
+        ) from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"texture '{name[:80]}' has {width} x {height} pixels; allowed are {MAX_PIXELS:,} in all. Scale it down."
         )
-    lines = data.count(b"\n", len(head))
-    if re.search(rb"^format[ \t]+ascii", head, re.MULTILINE) and lines < sum(counts.values()):
-        raise ValueError(f"it declares {sum(counts.values()):,} elements but has {lines:,} lines. Download it again.")
 
 
-def check_obj(data: bytes) -> None:
-    """Refuse an OBJ by its line counts, and index 0, which would silently mean the last vertex."""
-    check_count("vertices", data.count(b"\nv "), MAX_VERTICES)
-    check_count("faces", data.count(b"\nf "), MAX_FACES)
-    if re.search(rb"\nf[^\n]*[ \t]0(?:/|[ \t\r]|\n|$)", data):
+def check_rows(text: bytes, key: bytes, what: str) -> None:
+    """Refuse a line of fewer than three values behind its key word."""
+    if short := re.search(rb"\n *(" + key + rb"(?: +[^ \n]++){0,2}) *(?:\n|$)", text):
+        raise ValueError(f"{what}: '{short[1][:40].decode(errors='replace')}'. Re-export it.")
+
+
+def plain_stl(data: bytes, folder: Folder) -> bytes:
+    """Return a binary STL as it is, and text in lower case without names; its length is what its header says."""
+    count = struct.unpack_from("<I", data, 80)[0] if len(data) >= 84 else 0
+    if count and len(data) == 84 + 50 * count:
+        check_count("faces", count, MAX_FACES)
+        return data
+    if b"\0" in data[:84] and b"facet" not in data[:4096].lower():
+        check_count("faces", count, MAX_FACES)
+        raise ValueError(
+            f"it declares {count:,} faces, {84 + 50 * count:,} bytes, but has {len(data):,}. Download it again."
+        )
+    text = re.sub(rb"\n *(end)?solid\b[^\n]*", rb"\n\1solid", _text(data).lower())
+    whole, begun, corners = text.count(b"endfacet"), text.count(b"facet"), text.count(b"vertex")
+    check_count("faces", whole, MAX_FACES)
+    if not begun:
+        raise ValueError("it is text without a line 'facet': not an STL file, or an empty one. Export it as one.")
+    check_rows(text, b"vertex", "a vertex has fewer than three numbers")
+    if begun != 2 * whole or corners != 3 * whole:
+        raise ValueError(
+            f"it has {begun - whole:,} 'facet', {corners:,} 'vertex' and {whole:,} 'endfacet'; each facet has three vertices and an end. Download or export it again."
+        )
+    if text.rfind(b"endsolid") > text.rfind(b"facet"):
+        return text
+    if not text.endswith(b"\n"):
+        raise ValueError(
+            f"it ends within a line behind {whole:,} facets, so it was cut off. Download or export it again."
+        )
+    return text + b"endsolid\n"  # not all writers end their solids
+
+
+def plain_ply(data: bytes, folder: Folder) -> bytes:
+    """Return a PLY without comments and blank lines; the element counts of its header are ones that it can hold."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    end = re.search(rb"^end_header[ \t]*(?:\r?\n|\Z)", data[: 64 << 10], re.MULTILINE)
+    if not data.startswith(b"ply") or not end:
+        raise ValueError("it has no PLY header ('ply' ... 'end_header' within 64 KiB). Export it again.")
+    lines = [line.strip() for line in _utf8(data[: end.start()]).splitlines()]
+    lines = [line for line in lines if not re.match(rb"(?i)(?:comment|obj_info)\b(?!\s+texturefile)|$", line)]
+    elements = list[tuple[str, int, list[bytes]]]()
+    for line in lines:
+        if element := re.match(rb"element\s+(\S+)\s*(.*)", line):
+            name, told = (part.decode("ascii", "replace") for part in element.groups())
+            count = int(told[:20]) if re.fullmatch(r"\d+", told) else told
+            what, limit = ("faces", MAX_FACES) if name == "face" else (f"{name[:40]} elements", MAX_VERTICES)
+            elements.append((name, check_count(what, count, limit), []))
+        elif line.startswith(b"property") and elements:
+            elements[-1][2].append(line)
+    total, body = sum(count for _, count, _ in elements), data[end.end() :]
+    if total > len(data):
+        raise ValueError(f"it declares {total:,} elements but has {len(data):,} bytes. Download it again.")
+    if any(re.match(rb"format\s+ascii", line) for line in lines):
+        body = re.sub(rb"\n\s+", b"\n", _text(body, end.end())).strip()
+        _check_ply_rows(elements, body.split(b"\n"))
+    return b"\n".join([*lines, b"end_header", body])
+
+
+def _check_ply_rows(elements: list[tuple[str, int, list[bytes]]], rows: list[bytes]) -> None:
+    """Refuse text with fewer lines than elements, or fewer numbers in a line than properties."""
+    total, start = sum(count for _, count, _ in elements), 0
+    if len(rows) < total:
+        raise ValueError(f"it declares {total:,} elements but has {len(rows):,} lines. Download it again.")
+    for name, count, properties in elements:
+        if not any(re.match(rb"property\s+list\b", each) for each in properties):
+            for row in rows[start : start + count]:
+                if len(row.split()) < len(properties):
+                    raise ValueError(
+                        f"a {name[:40]} has fewer than {len(properties)} numbers: '{row[:40].decode(errors='replace')}'. Re-export it."
+                    )
+        start += count
+
+
+def plain_obj(data: bytes, folder: Folder) -> bytes:
+    """Return an OBJ with one statement a line and no comments; it has no index 0, which would silently mean the last vertex."""
+    text = re.sub(rb"\n *((?:(?:v[tn]?|f) |[-\d])[^#\n]*+)?#[^\n]*", rb"\n\1", _text(data))
+    text = re.sub(rb"\\ *\n", b" ", text)
+    text = re.sub(rb"\n +", b"\n", text)
+    if not re.search(rb"\n[vf] ", text):
+        raise ValueError(
+            "it has no line 'v x y z' and none 'f a b c': not an OBJ file, or an empty one. Export it as one."
+        )
+    check_count("vertices", text.count(b"\nv "), MAX_VERTICES)
+    check_count("faces", text.count(b"\nf "), MAX_FACES)
+    if re.search(rb"\nf[^\n]* 0(?:[/ \n]|$)", text):
         raise ValueError("a face has vertex index 0; OBJ counts from 1. Re-export it.")
-    if re.search(rb"\nf(?:[ \t]+[^\s\\]+){0,2}[ \t\r]*(?:\n|$)", data):
-        raise ValueError("a face has fewer than three corners. Re-export it.")
+    check_rows(text, b"f", "a face has fewer than three corners")
+    check_rows(text, b"v", "a vertex has fewer than three numbers")
+    return text
 
 
-def check_glb(data: bytes) -> None:
-    """Refuse a GLB whose chunks or JSON declare what its bytes do not hold."""
+def _text(data: bytes, start: int = 0) -> bytes:
+    """Return text, at this byte of its file, as UTF-8 with plain line ends and blanks, a line end before the first line."""
+    if (at := data.find(b"\0")) >= 0:
+        raise ValueError(f"byte {start + at:,} is zero, which no text has. Save it as UTF-8 text, or export it again.")
+    return b"\n" + _utf8(data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\t", b" ")
+
+
+def _utf8(text: bytes) -> bytes:
+    return text.decode("utf-8-sig", errors="replace").encode()  # comments in other encodings stop trimesh
+
+
+def plain_glb(data: bytes, folder: Folder) -> bytes:
+    """Return a GLB as glTF; its chunks are what its bytes hold."""
     if len(data) < 20 or data[:4] != b"glTF":
         raise ValueError("it does not start with 'glTF': not a GLB file. Export it as one.")
     version, total, length, kind = struct.unpack_from("<IIII", data, 4)
@@ -182,35 +258,70 @@ def check_glb(data: bytes) -> None:
         binary = struct.unpack_from("<I", data, 20 + length)[0]
         if binary > len(data) - 28 - length:
             raise ValueError(f"its binary chunk declares {binary:,} bytes, more than the file has. Download it again.")
-    _check_tree(data[20 : 20 + length], data[28 + length : 28 + length + binary])
+    return plain_gltf(data[20 : 20 + length], folder, data[28 + length : 28 + length + binary])
 
 
-def check_gltf(data: bytes) -> None:
-    """Refuse a glTF by its JSON; buffers in other files are checked as they are read."""
-    check_count("bytes of JSON", len(data), 256 << 20)
-    _check_tree(data, b"")
-
-
-def _check_tree(text: bytes, binary: bytes) -> None:
-    tree = _tree(text)
+def plain_gltf(data: bytes, folder: Folder, binary: bytes = b"") -> bytes:
+    """Return a glTF whose buffers and images the folder holds, the images checked; its counts fit its bytes."""
+    tree = _tree(data)
     try:
         _check_accessors(tree)
         _check_scene(tree)
-        for index, image in enumerate(tree.get("images", [])):
-            _check_embedded(tree, image, binary, f"images[{index}]")
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        _hold_buffers(tree, folder, binary)
+        return json.dumps(tree).encode()
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             "its JSON is not glTF: something in it is missing or of another kind. Export it again."
         ) from error
 
 
+def _hold_buffers(tree: dict[str, Any], folder: Folder, binary: bytes) -> None:
+    buffers, images = list[bytes](), tree.get("images", [])
+    for buffer in tree.get("buffers", []):
+        found = _fetched(buffer["uri"], folder) if "uri" in buffer else binary
+        if found is None:
+            raise ValueError(f"it refers to '{buffer['uri'][:80]}', which is not there. Copy the file beside it.")
+        buffers.append(found)
+    check_count("images", len(images), MAX_PIECES)
+    for index, image in enumerate(images):
+        name, uri = f"images[{index}]", image.get("uri", "")
+        if "bufferView" in image:
+            view = tree["bufferViews"][image["bufferView"]]
+            start = view.get("byteOffset", 0)
+            found = buffers[view["buffer"]][start : start + view["byteLength"]]
+        else:
+            found = _fetched(uri, folder)
+        images[index] = {}
+        if found is not None:  # a missing texture is no reason to refuse
+            check_image(found, uri if uri and not uri.startswith("data:") else name)
+            folder.held[name], images[index] = found, {"uri": name}
+    folder.held |= {f"buffers[{index}]": held for index, held in enumerate(buffers)}
+    tree["buffers"] = [{"uri": f"buffers[{index}]"} for index in range(len(buffers))]
+
+
+def _fetched(uri: str, folder: Folder) -> bytes | None:
+    """Return what a URI holds or names; None when there is no such file."""
+    try:
+        return base64.b64decode(uri.partition(",")[2]) if uri.startswith("data:") else folder[uri]
+    except FileNotFoundError:
+        return None
+    except binascii.Error as error:
+        raise ValueError(f"'{uri[:40]}...' is not base64: {error}. Re-export it.") from error
+
+
 def _tree(text: bytes) -> dict[str, Any]:
     try:
-        tree: dict[str, Any] = json.loads(text)
+        tree: dict[str, Any] = json.loads(text, parse_float=_number)
     except (ValueError, RecursionError) as error:
         where = f" at character {error.pos:,}" if isinstance(error, json.JSONDecodeError) else ""
         raise ValueError(f"its JSON cannot be read{where}. Download or export it again.") from error
     return tree
+
+
+def _number(text: str) -> float:
+    """Return a number of JSON, which knows no other kind: 36.0 may be a count."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _check_accessors(tree: dict[str, Any]) -> None:
@@ -252,35 +363,42 @@ def _check_scene(tree: dict[str, Any]) -> None:
     check_count("face corners", faces, 3 * MAX_FACES)
 
 
-def _check_embedded(tree: dict[str, Any], image: dict[str, Any], binary: bytes, name: str) -> None:
-    if "bufferView" in image and binary:
-        view = tree["bufferViews"][image["bufferView"]]
-        start = view.get("byteOffset", 0)
-        if start < 0 or view["byteLength"] < 0:
-            raise ValueError(f"{name} lies at a negative offset. Re-export it.")
-        check_image(binary[start : start + view["byteLength"]], name)
-    elif str(image.get("uri", "")).startswith("data:"):
-        try:
-            check_image(base64.b64decode(image["uri"].partition(",")[2]), name)
-        except binascii.Error as error:
-            raise ValueError(f"{name} is not base64: {error}. Re-export it.") from error
+PLAIN: dict[str, Callable[[bytes, Folder], bytes]] = {
+    "glb": plain_glb,
+    "gltf": plain_gltf,
+    "obj": plain_obj,
+    "ply": plain_ply,
+    "stl": plain_stl,
+}
+UNFIT = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    NameError,
+    NotImplementedError,
+    ArithmeticError,
+    struct.error,
+)
+"""What trimesh raises when it cannot make sense of a file."""
 
 
 def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     import trimesh  # takes a second and is needed in the child only
 
-    if kind == "obj" or (kind == "stl" and b"endfacet" in data):
-        data = _utf8(data).replace(b"\t", b" ")  # trimesh knows blanks alone
+    text, scene, cause = PLAIN[kind](data, folder), None, None
+    form = "gltf" if kind == "glb" else kind
     try:
-        scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, resolver=folder, process=False)
-    except FileNotFoundError as error:  # a texture may be missing, this is geometry
-        raise ValueError(f"it refers to '{str(error)[:80]}', which is not there. Copy the file beside it.") from error
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, struct.error) as error:
-        if folder.refused:
-            raise ValueError(folder.refused[0]) from error
+        scene = trimesh.load_scene(io.BytesIO(text), file_type=form, resolver=folder, process=False)
+    except UNFIT as error:
+        cause = error
+    if folder.refused:
+        raise ValueError(folder.refused[0]) from cause
+    if scene is None:
         raise ValueError(
             f"its content is no {kind.upper()}: numbers or names in it do not fit. Export it again."
-        ) from error
+        ) from cause
     placed = [(name, scene.graph[name]) for name in scene.graph.nodes_geometry]
     placed = [(scene.geometry[key], matrix) for _, (matrix, key) in sorted(placed, key=lambda item: item[0])]
     placed = [(mesh, matrix) for mesh, matrix in placed if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
@@ -289,17 +407,15 @@ def _load(data: bytes, kind: str, folder: Folder) -> list[Piece]:
     check_count("vertices", sum(len(mesh.vertices) for mesh, _ in placed), MAX_VERTICES)
     if not placed:
         raise ValueError("it holds no triangles; points and lines are no solid. Export its surface.")
-    return [_piece(mesh, np.asarray(matrix, float), kind in ("glb", "gltf")) for mesh, matrix in placed]
-
-
-def _utf8(text: bytes) -> bytes:
-    return text.decode("utf-8", errors="replace").encode()  # comments in other encodings stop trimesh
+    return [_piece(mesh, np.asarray(matrix, float), form == "gltf") for mesh, matrix in placed]
 
 
 def _piece(mesh: Any, matrix: NDArray[np.float64], linear: bool) -> Piece:
     vertices, faces = np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int64)
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(f"a face names vertex {faces.max()} of {len(vertices)}. Re-export it.")
+    if vertices.shape[1:] != (3,):
+        raise ValueError(f"its vertices have {vertices.shape[-1]} numbers each; allowed are three. Re-export it.")
+    if (lost := faces[(faces < 0) | (faces >= len(vertices))]).size:
+        raise ValueError(f"a face names vertex {lost[0]} of {len(vertices)}. Re-export it.")
     vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
     uv, image, tiny = _look(mesh, faces, linear)
     if np.linalg.det(matrix[:3, :3]) < 0:  # a mirror turns faces inside out
@@ -341,7 +457,9 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
     if image.format not in (*FORMATS, None):  # some others start programs when they are decoded
         raise ValueError(f"a texture is {image.format}; allowed are {', '.join(FORMATS)}. Convert it.")
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"a texture has {image.width} x {image.height} pixels; allowed are {MAX_PIXELS:,} in all.")
+        raise ValueError(
+            f"a texture has {image.width} x {image.height} pixels; allowed are {MAX_PIXELS:,} in all. Scale it down."
+        )
     try:
         image = image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:

@@ -60,25 +60,27 @@ def read(path: Path | str, *, seconds: float = 60.0, memory: int = 4 << 30) -> R
     try:
         info = path.lstat()
     except OSError as error:
-        raise AssetError(f"mesh file '{path}' cannot be read: {error.strerror}.") from error
+        raise _refusal(f"mesh file '{path}' cannot be read: {error.strerror}. Give the path of a file.") from error
     if not stat.S_ISREG(info.st_mode):
-        raise AssetError(f"mesh file '{path}' is a link, folder or device; give the regular file itself.")
+        raise _refusal(f"mesh file '{path}' is a link, folder or device; give the regular file itself.")
     if path.suffix.lower() not in SUFFIXES:
-        raise AssetError(f"mesh file '{path}' has suffix '{path.suffix}'; allowed are {', '.join(SUFFIXES)}.")
-    if not 0 < info.st_size <= MAX_BYTES:
-        raise AssetError(
-            f"mesh file '{path}' has {info.st_size} bytes; allowed are 1 to {MAX_BYTES} (256 MiB). Simplify it first."
+        raise _refusal(
+            f"mesh file '{path}' has suffix '{path.suffix}'; allowed are {', '.join(SUFFIXES)}. Export it as one of them."
+        )
+    if not info.st_size:
+        raise _refusal(f"mesh file '{path}' is empty (0 bytes). Download or export it again.")
+    if info.st_size > MAX_BYTES:
+        raise _refusal(
+            f"mesh file '{path}' has {info.st_size} bytes; allowed are at most {MAX_BYTES} (256 MiB). Simplify it first."
         )
     try:
         parsed = child.run(
             "worldgen.mesh_parse:parse", {"path": np.array(str(path.absolute()))}, seconds=seconds, memory=memory
         )
     except child.Refusal as error:
-        raise AssetError(f"mesh file '{path}': {error}") from error
+        raise _refusal(f"mesh file '{path}': {error}") from error
     except child.ChildError as error:
-        raise AssetError(
-            f"mesh file '{path}' cannot be parsed: the parser {error}. Re-export or simplify it."
-        ) from error
+        raise _refusal(f"mesh file '{path}' cannot be parsed: the parser {error}. Re-export or simplify it.") from error
     red, green, blue = (int(value) for value in parsed["colour"])
     return RawMesh(
         vertices=parsed["vertices"],
@@ -87,3 +89,8 @@ def read(path: Path | str, *, seconds: float = 60.0, memory: int = 4 << 30) -> R
         texture=parsed.get("texture"),
         colour=(red, green, blue),
     )
+
+
+def _refusal(text: str) -> AssetError:
+    """Return an error of one line: what does not print, in a file's name or in what it holds, is written as an escape."""
+    return AssetError("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text))
