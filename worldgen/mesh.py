@@ -7,11 +7,14 @@ topology is in `mesh_solid`. The order of use is read, clean, solidify, simplify
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import groupby
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, cKDTree
 
 from . import mesh_solid
 from .errors import AssetError
@@ -35,13 +38,15 @@ __all__ = [
 
 SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled, and all triangles; wider ones may be meant, as a cup's opening is."""
-PIECES = 500
+PIECES = 2_000
 """What is in more of them is wrapped as a whole: uniting so many takes minutes."""
 THIN, HOLES, SKIN = 0.02, 2, 2.0
 """Mean thickness of a sheet, as a share of its longest side, least holes through it, and how many times its volume it must enclose to be but a skin."""
 FEW, OPENINGS, MOST = 6, 4, 0.4
 """Wider ones show that faces are missing, and are filled, where they have so few edges or the mesh has more of them than things have openings: up
 to this share of the longest side."""
+REBUILT_FACES, REBUILT_DETAIL = 20_000, (0.05, 0.15, 0.45)
+"""Most faces of what is built anew, and how far its surface may be moved to have no more [cells], first to last."""
 PROPORTION = 1.05
 """Largest ratio between the scales of two axes when three extents are given."""
 SIMPLIFIED = 0.03
@@ -131,6 +136,13 @@ def clean(raw: RawMesh) -> RawMesh:
     key = (steps[:, 0] << 42) | (steps[:, 1] << 21) | steps[:, 2]
     _, kept, index = np.unique(key, return_index=True, return_inverse=True)
     vertices, faces = vertices[kept], index[faces].astype(np.int64)
+    pairs = cKDTree(vertices).query_pairs(1e-6 * extent, output_type="ndarray")  # on two sides of a step
+    if len(pairs):
+        _, label = connected_components(
+            coo_matrix((np.ones(len(pairs)), pairs.T), (len(vertices),) * 2), directed=False
+        )
+        _, kept, index = np.unique(label, return_index=True, return_inverse=True)
+        vertices, faces = vertices[kept], index[faces]
     whole = (faces != np.roll(faces, 1, axis=1)).all(
         axis=1
     )  # thin faces stay: without them their neighbours would gape
@@ -250,30 +262,25 @@ def flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
 
 def _united(raw: RawMesh) -> RawMesh | None:
     """Return the union of pieces that overlap, whose shared volume would weigh twice; None where none do."""
-    label = mesh_solid.pieces(raw.faces)
+    label = mesh_solid.shells(raw.vertices, raw.faces)
     if label.max() == 0:
         return None
-    solids: list[Any] = []
-    voids: list[Any] = []
-    boxes: list[Any] = []
-    for index in range(label.max() + 1):
-        mine = raw.faces[label == index]
-        outwards = signed_volume(raw.vertices, mine) > 0
-        piece = manifold(raw.vertices, mine if outwards else mine[:, ::-1])
-        if piece is None:
-            return None
-        (solids if outwards else voids).append(piece)
-        if outwards:
-            boxes.append(piece.bounding_box())
-    box = np.array(boxes)
-    meet = np.all((box[:, None, :3] <= box[None, :, 3:]) & (box[None, :, :3] <= box[:, None, 3:]), axis=2)
-    if np.count_nonzero(meet) == len(box):
+    volumes = mesh_solid.piece_volumes(raw.vertices, raw.faces, label)
+    low, high = (corner[volumes > 0] for corner in mesh_solid.piece_boxes(raw.vertices, raw.faces, label))
+    meet = np.all((low[:, None] <= high) & (low <= high[:, None]), axis=2)
+    if np.count_nonzero(meet) == len(low):
         return None
     import manifold3d
 
-    whole = manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add)
-    if voids:
-        whole -= manifold3d.Manifold.batch_boolean(voids, manifold3d.OpType.Add)
+    whole = manifold3d.Manifold()
+    order = np.argsort(-abs(volumes), kind="stable")  # a void after what it is in, and before what is in it
+    for outwards, several in groupby(order, key=lambda index: volumes[index] > 0):
+        pieces = [manifold(raw.vertices, raw.faces[label == index][:, :: 1 if outwards else -1]) for index in several]
+        if None in pieces:
+            return None
+        whole = manifold3d.Manifold.batch_boolean(
+            [whole, *pieces], manifold3d.OpType.Add if outwards else manifold3d.OpType.Subtract
+        )
     vertices, faces = arrays(whole)
     if (
         not len(faces)
@@ -289,7 +296,11 @@ def _rebuilt(raw: RawMesh) -> RawMesh:
     found = manifold(vertices, faces)
     if found is not None:
         cell = float(np.ptp(raw.vertices, axis=0).max()) / mesh_solid.CELLS
-        vertices, faces = arrays(found.simplify(0.05 * cell))
+        for share in REBUILT_DETAIL:
+            simple = found.simplify(share * cell)
+            if simple.num_tri() <= REBUILT_FACES:
+                break
+        vertices, faces = arrays(simple)
     try:
         new = clean(RawMesh(vertices, faces))
     except AssetError as error:

@@ -55,6 +55,43 @@ def pieces(faces: Faces) -> NDArray[np.int64]:
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 
+def shells(vertices: Array, faces: Faces) -> NDArray[np.int64]:
+    """Return the number of the surface that each face of a closed mesh belongs to: what only touches, at corners, edges or sides, is not joined.
+
+    Where more than two faces meet at an edge, those are joined that have the solid between them.
+    """
+    edge, forward, count = _edges(faces)
+    order = np.argsort(edge, kind="stable")
+    joined = [order[count[order] == 2].reshape(-1, 2)]
+    crowded = order[count[order] > 2]
+    for group in np.split(crowded, np.flatnonzero(np.diff(edge[crowded])) + 1):
+        if len(group):
+            joined.append(_wedges(vertices, faces, group, forward[group]))
+    one, other = (np.concatenate(joined) // 3).T
+    _, label = connected_components(coo_matrix((np.ones(len(one)), (one, other)), (len(faces),) * 2), directed=False)
+    return np.asarray(label, np.int64)
+
+
+def _wedges(vertices: Array, faces: Faces, group: NDArray[np.int64], forward: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return pairs (N, 2) of the half-edges at one edge whose faces have the solid between them, going round it."""
+    face, corner = np.divmod(group, 3)
+    start, end, apex = (vertices[faces[face, (corner + k) % 3]] for k in range(3))
+    origin, axis = (start[0], end[0] - start[0]) if forward[0] else (end[0], start[0] - end[0])
+    axis = axis / np.linalg.norm(axis)
+    side = apex - origin - ((apex - origin) @ axis)[:, None] * axis
+    angle = np.round(np.arctan2(side @ np.cross(axis, side[0]), side @ side[0]), 6) % (2 * np.pi)
+    # with the faces outwards, the solid is behind a face that runs along the axis and before one that runs against it
+    turns = np.lexsort([~forward, np.round(angle, 5)]).tolist()
+    opened: list[int] = []
+    pairs: dict[int, int] = {}
+    for k in turns * 2:
+        if not forward[k] and k not in opened and k not in pairs.values():
+            opened.append(k)
+        elif forward[k] and k not in pairs and opened:
+            pairs[k] = opened.pop()
+    return group[np.array(list(pairs.items()), int).reshape(-1, 2)]
+
+
 def piece_volumes(vertices: Array, faces: Faces, label: NDArray[np.int64]) -> Array:
     """Return the volume that each piece encloses, negative where it is inside out."""
     a, b, c = (vertices[faces[:, k]] - vertices.mean(axis=0) for k in range(3))
@@ -68,6 +105,13 @@ def piece_boxes(vertices: Array, faces: Faces, label: NDArray[np.int64]) -> tupl
     np.minimum.at(low, label, corners.min(axis=1))
     np.maximum.at(high, label, corners.max(axis=1))
     return low, high
+
+
+def outside(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
+    """Return a solid without its sealed voids: nothing gets into a closed can, so filling it is no fault of its collision."""
+    label = pieces(faces)
+    kept = (piece_volumes(vertices, faces, label) > 0)[label]
+    return vertices, faces[kept] if kept.any() else faces
 
 
 def orient(faces: Faces) -> NDArray[np.bool_] | None:

@@ -190,6 +190,42 @@ def test_a_void_stays_a_void_and_a_stray_piece_is_turned():
     assert_solid(solidify(beside), BALL.volume * 2, 1e-6)
 
 
+def box(side: float, *at: float, inside_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return a cube about a point."""
+    made = trimesh.creation.box((side,) * 3, trimesh.transformations.translation_matrix(at or (0, 0, 0)))
+    return np.array(made.vertices), np.array(made.faces)[:, :: -1 if inside_out else 1]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "made", "volume"),
+    [
+        ([box(1), box(0.5, 0.25, 0.25, 0.25)], "united", 1),  # one in the corner of the other
+        ([box(1), box(1, 1, 1, 0)], "as-is", 2),  # an edge in common
+        ([box(1), box(1, 1, 1, 1)], "as-is", 2),
+        ([box(1), box(1, 0, 0, 1), box(1, 0, 0, 0.5)], "united", 2),  # a tower, and one across its joint
+        ([box(1, 0, 0, 0.5 * k) for k in range(40)], "united", 20.5),  # each shares sides with others
+        ([box(4), box(3, inside_out=True), box(1)], "as-is", 64 - 27 + 1),
+        ([box(4), box(3, inside_out=True), box(1), box(1, 0.5, 0, 0)], "united", 64 - 27 + 1.5),
+    ],
+)
+def test_what_pieces_share_counts_once(pieces: list[tuple[np.ndarray, np.ndarray]], made: str, volume: float):
+    """Whether they cross, touch or nest."""
+    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
+    faces = np.concatenate([faces + offset for (_, faces), offset in zip(pieces, offsets, strict=False)])
+    found = solidify(RawMesh(np.concatenate([vertices for vertices, _ in pieces]), faces))
+    assert found.made == made
+    assert signed_volume(found.vertices, found.faces) == pytest.approx(volume)
+    assert count_open_edges(found.faces) == 0
+
+
+def test_vertices_on_two_sides_of_a_step_are_merged():
+    ball = trimesh.creation.icosphere(3)
+    rng = np.random.default_rng(0)
+    soup = np.asarray(ball.triangles).reshape(-1, 3) + rng.uniform(-3e-7, 3e-7, (3 * len(ball.faces), 3))
+    found = clean(RawMesh(soup, np.arange(len(soup)).reshape(-1, 3)))
+    assert len(found.vertices) == len(ball.vertices)
+
+
 def test_overlapping_pieces_are_united():
     shifted = np.add(BOX.vertices, [0.5, 0.3, 0.1])
     found = solidify(RawMesh(np.concatenate([BOX.vertices, shifted]), np.concatenate([BOX.faces, BOX.faces + 8])))
@@ -433,7 +469,7 @@ BAD = {
         "10,000,000 faces; allowed",
     ),
     "stl truncated": ("a.stl", bytes(80) + struct.pack("<I", 1000) + bytes(100), "declares 1,000 faces, 50,084 bytes"),
-    "stl of nothing": ("a.stl", b"hello", "declares 0 faces"),
+    "stl of nothing": ("a.stl", b"hello", "without a line 'facet': not an STL"),
     "ply bomb": (
         "a.ply",
         b"ply\nformat ascii 1.0\nelement vertex 3\nelement face 10000000\nend_header\n",
