@@ -36,6 +36,8 @@ LEAST = 1e-5
 """Height below which nothing is left of a geom that is cut [m]."""
 BEARING = 0.3
 """Share of its base that the box must cover to bear a solid: half of a circle is."""
+CLEARANCE, ROOM = 0.01, 0.1
+"""What is free up to this height [m] in more than this share of what a solid stands around is no base: there is a foot below nothing of it."""
 ROUND, SQUARE = 0.95, 0.95
 """Share of its circle and of its rectangle that a foot fills to be a cylinder or a box."""
 _ROOM = 0.1
@@ -76,8 +78,8 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
     """Return a fit that stands on a foot alone: all else is lifted off the table by the foot's height.
 
     The foot has the outline of what the solid stands on. Below it, by a hair, a box within that outline bears the weight on its four corners: a
-    box is what simulators find contacts of fastest, and where the solid tilts the true outline takes over. Where a solid stands on no area,
-    or is a box of its own, nothing of the fit reaches lower than the solid.
+    box is what simulators find contacts of fastest, and where the solid tilts the true outline takes over. What stands around a room, as a chair
+    does and a cup upside down, bears on points. Where a solid stands on no area, or is a box of its own, nothing of the fit reaches lower than it.
 
     Args:
         vertices: Of the solid.
@@ -94,15 +96,52 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
     foot, rest = (_above(fit, low), Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
     if narrow or foot is None or alone in ("sphere", "ellipsoid", "capsule"):  # what is round rolls
         return _above(fit, low)
+    middle = mesh.mass_properties(vertices, faces, 1.0).com[:2]
+    if not own and _room_below(vertices, faces, base, low) > ROOM:
+        points = _points(base, middle, low, recess / 2)
+        return Fit((*points, *(lifted := _above(fit, low + HAIR)).geoms), lifted.hulls) if points else _above(fit, low)
     feet = foot.geoms
     if feet[0].type != "box":
-        box = _bearing(base, mesh.mass_properties(vertices, faces, 1.0).com[:2], low, recess)
+        box = _bearing(base, middle, low, recess)
         if box:
             outline = base - np.array(box.pos[:2])
             reach = np.linalg.norm(outline, axis=1).max() - min(box.size[:2])
             foot = _above(foot, low + min(HAIR, recess / 4, ROCK * float(reach)))
         feet = (box, *foot.geoms) if box else foot.geoms
     return Fit((*feet, *rest.geoms), foot.hulls | rest.hulls)
+
+
+def _room_below(vertices: Array, faces: Faces, base: Array, low: float) -> float:
+    """Return the share of what a solid stands around, the convex outline of its base, that is free up to `CLEARANCE`: other things may be there."""
+    try:
+        outline = ConvexHull(base).equations
+    except QhullError:  # an edge
+        return 0.0
+    top = min(low + CLEARANCE, float(vertices[:, 2].max()))
+    grid = make_grid(np.array([[*base.min(axis=0), low], [*base.max(axis=0), top]]))
+    around = (grid.columns @ outline[:, :2].T + outline[:, 2] <= 0).all(axis=1)
+    taken = grid.occupied(vertices, faces).reshape(len(grid.columns), -1).any(axis=1)
+    return float((around & ~taken).sum() / max(int(around.sum()), 1))
+
+
+def _points(base: Array, middle: Array, low: float, radius: float) -> tuple[Geom, ...]:
+    """Return three or four small balls at a base's outmost points that bear a solid; none where its centre of mass is not well between them."""
+    best: tuple[float, Array] = (0.0, base[:0])
+    for turn in np.radians(np.arange(0, 90, 5.0)):
+        ways = np.array([[np.cos(turn + k), np.sin(turn + k)] for k in np.arange(4) * np.pi / 2])
+        far = base[(base @ ways.T).argmax(axis=0)]
+        sides = np.roll(far, -1, axis=0) - far
+        length = np.linalg.norm(sides, axis=1)
+        kept = length > 0
+        room = ((sides[:, 0] * (middle - far)[:, 1] - sides[:, 1] * (middle - far)[:, 0])[kept] / length[kept]).min()
+        if room > best[0] + 1e-9:
+            best = float(room), (far + radius * (middle - far) / np.linalg.norm(middle - far, axis=1)[:, None])[kept]
+    if best[0] < NARROW * float(np.ptp(base, axis=0).min()):
+        return ()
+    return tuple(
+        Geom(type="sphere", size=(radius,), pos=(round(float(x), 6), round(float(y), 6), low + radius))
+        for x, y in best[1]
+    )
 
 
 def _above(fit: Fit, height: float) -> Fit:

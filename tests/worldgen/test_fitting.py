@@ -48,7 +48,8 @@ def test_what_is_none_is_not_taken_for_one() -> None:
 def table(legs: int = 4) -> tuple[Solid, dict[str, convex.Hull]]:
     """Return a plate on legs, and the hulls that it is made of."""
     parts = [manifold3d.Manifold.cube([0.1, 0.1, 0.01]).translate([-0.05, -0.05, 0.06])]
-    places = [(-0.04, -0.04), (0.04, -0.04), (0.04, 0.04), (-0.04, 0.04)][:legs]
+    angles = 2 * np.pi * np.arange(legs) / legs + np.pi / 4
+    places = zip(0.055 * np.cos(angles), 0.055 * np.sin(angles), strict=True)
     parts += [manifold3d.Manifold.cylinder(0.062, 0.004, 0.004, 12).translate([x, y, 0]) for x, y in places]
     hulls = {f"hull_{index}.obj": convex_hull(mesh_solid.arrays(part)[0], "a part") for index, part in enumerate(parts)}
     return mesh_solid.arrays(manifold3d.Manifold.batch_boolean(parts, manifold3d.OpType.Add)), hulls
@@ -61,16 +62,18 @@ def test_hulls_that_are_nearly_primitives_become_such() -> None:
     assert fit.hulls == {}
 
 
-def test_a_table_stands_on_one_foot() -> None:
-    solid, hulls = table()
+@pytest.mark.parametrize("legs", [3, 4])
+def test_a_table_bears_on_points_and_leaves_room_below(legs: int) -> None:
+    solid, hulls = table(legs)
     fit = fitting.on_a_foot(
         *solid, fitting.Fit(tuple(Geom(type="mesh", file=file) for file in hulls), hulls), "foot.obj"
     )
     lows = [float(place(geom, (0, 0, 0), fit.hulls).low[2]) for geom in fit.geoms]
-    assert lows[0] == pytest.approx(0, abs=1e-6)
-    assert all(low >= fitting.RECESS - 1e-6 for low in lows[1:])
-    assert fit.geoms[0].type == "box"
-    assert len(fit.geoms) == 6
+    points = [geom for geom in fit.geoms if geom.type == "sphere"]
+    assert 3 <= len(points) <= 4
+    assert sorted(lows) == pytest.approx([*[0] * len(points), *[fitting.HAIR] * legs, 0.06], abs=1e-6)
+    below = np.array([[0.0, 0.0, 0.005]])
+    assert min(place(geom, (0, 0, 0), fit.hulls).depth(below)[0] for geom in fit.geoms) > 0.02, "a coin lies there"
     contacts, moved = at_rest(fit)
     before, _ = at_rest(fitting.Fit(tuple(Geom(type="mesh", file=file) for file in hulls), hulls))
     assert contacts <= 8 < before
