@@ -23,8 +23,8 @@ from PIL import Image
 from worldgen import assets, store, vocabulary
 from worldgen.assets import Asset
 from worldgen.backends import mesh_procedural, mesh_silhouette
-from worldgen.convex import outside
 from worldgen.errors import AssetError
+from worldgen.mesh_solid import outside, signed_volume
 from worldgen.photos import Cutout, cut, problems
 from worldgen.shapes import Provenance, Shape
 from worldgen.solids import convex_hull, make_grid
@@ -60,7 +60,7 @@ def main(config: Config) -> None:
         if "openable" not in kind.affordances and name != "zone" and not kind.nameless
     ]
     found: dict[str, list[float]] = {}
-    print("| category | made by | IoU | IoU of hulls | seconds |\n|---|---|---|---|---|")
+    print("| category | made by | IoU | IoU of hulls | mass, of the true one | seconds |\n" + "|---" * 6 + "|")
     with tempfile.TemporaryDirectory() as folder:
         entries = store.Store(Path(folder))
         for name in config.categories or usual:
@@ -79,9 +79,12 @@ def main(config: Config) -> None:
                 rows.append(_row(item, cut(picture)))
             how, shares = rows[0][0], np.mean([row[1:] for row in rows], axis=0)
             found.setdefault(how, []).append(shares[0])
-            print(f"| {name} | {how} | {shares[0]:.2f} | {shares[1]:.2f} | {shares[2]:.1f} |", flush=True)
+            print(
+                f"| {name} | {how} | {shares[0]:.2f} | {shares[1]:.2f} | {shares[2]:.2f} | {shares[3]:.1f} |",
+                flush=True,
+            )
     for how, values in sorted(found.items()):
-        print(f"| **{how}, median of {len(values)}** | | **{np.median(values):.2f}** | | |")
+        print(f"| **{how}, median of {len(values)}** | | **{np.median(values):.2f}** | | | |")
 
 
 def spec(category: str, variant: int) -> ObjectSpec:
@@ -144,8 +147,8 @@ def photograph(
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _row(item: ObjectSpec, cutout: Cutout) -> tuple[str, float, float, float]:
-    """Return how an object was made of its picture, how much it and the true one have in common, also their hulls, and seconds."""
+def _row(item: ObjectSpec, cutout: Cutout) -> tuple[str, float, float, float, float]:
+    """Return how an object was made of its picture, how much it and the true one have in common, also their hulls, its mass over the true one's, and seconds."""
     if wrong := problems(cutout):
         print(f"{item.category}: {'; '.join(wrong)}", file=sys.stderr)
     truth, begun = mesh_procedural.make(item), time.perf_counter()
@@ -154,14 +157,16 @@ def _row(item: ObjectSpec, cutout: Cutout) -> tuple[str, float, float, float]:
         made = mesh_silhouette.make(item, cutout, origin)
     except AssetError as error:
         print(f"{item.category}: {error}", file=sys.stderr)
-        return "nothing", 0.0, 0.0, time.perf_counter() - begun
+        return "nothing", 0.0, 0.0, 0.0, time.perf_counter() - begun
     spent = time.perf_counter() - begun
-    return made.notes[0] if made.notes else "", overlap(truth, made), overlap(truth, made, hulls=True), spent
+    volumes = [sum(signed_volume(*part.closed) for part in shape.parts) for shape in (made, truth)]
+    how = made.notes[0] if made.notes else ""
+    return how, overlap(truth, made), overlap(truth, made, hulls=True), volumes[0] / volumes[1], spent
 
 
 def overlap(one: Shape, other: Shape, hulls: bool = False) -> float:
     """Return the volume that two objects, or their convex hulls, share over what they have together; of what can be touched, so without sealed voids."""
-    clouds = [np.concatenate([part.vertices + part.pos for part in shape.parts]) for shape in (one, other)]
+    clouds = [shape.points for shape in (one, other)]
     grid = make_grid(np.concatenate(clouds))
     inside = []
     for shape, cloud in zip((one, other), clouds, strict=True):

@@ -15,8 +15,8 @@ import tyro
 from benchmarks.silhouettes import spec
 from worldgen import mesh, mesh_solid
 from worldgen.backends import mesh_procedural
-from worldgen.convex import outside
 from worldgen.mesh_read import Array, Faces, RawMesh
+from worldgen.mesh_solid import outside
 from worldgen.solids import make_grid
 
 SHAPES = (

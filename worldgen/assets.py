@@ -292,8 +292,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
         raise AssetError(
             f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, list(vocabulary.materials()))}"
         )
-    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
-    size = _vector(np.ptp(points, axis=0))
+    size = _vector(np.ptp(shape.points, axis=0))
     priors = shape.priors or vocabulary.priors(item.category, item.material, size)
     finished = [_finish_part(part, priors.density.nearest(material.density), folder) for part in shape.parts]
     parts, hulls = tuple(part for part, _, _ in finished), [hulls for _, hulls, _ in finished]
@@ -358,7 +357,7 @@ def _finish_part(part: Part, density: float, folder: Path) -> tuple[AssetPart, d
 
 def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], dict[str, convex.Hull], str]:
     """Find what stands for a part in contacts, write its hulls, and say how they were made."""
-    vertices, faces = part.closed
+    vertices, faces = mesh_solid.outside(*part.closed)
     if geom := fitting.whole(vertices, faces):
         fit, how = fitting.Fit((geom,), {}), f"collision by one {geom.type}"
     else:
@@ -369,7 +368,7 @@ def collide(part: Part, prefix: str, folder: Path) -> tuple[tuple[Geom, ...], di
         cheap = fitting.parts(named)
         if cheap != fit and _as_true(part, cheap, fit):
             fit = cheap
-    fit = fitting.on_a_foot(vertices, faces, fit, f"{prefix}_foot.obj")
+    fit = fitting.on_a_foot(*part.closed, fit, f"{prefix}_foot.obj")
     for file, hull in fit.hulls.items():
         (folder / file).write_text(convex.hull_text(hull), encoding="ascii")
     return fit.geoms, fit.hulls, how

@@ -349,7 +349,11 @@ def assets_import(
     """
     from . import console, importing
 
-    console.show_asset(importing.import_mesh(file, category, size, out, colour, material, up, licence, may_train), out)
+    with console.working(
+        f"Reading {file.name}, closing it, splitting it into convex parts (seconds, a minute where it is fine or torn) ..."
+    ):
+        made = importing.import_mesh(file, category, size, out, colour, material, up, licence, may_train)
+    console.show_asset(made, out)
 
 
 def assets_from_image(
@@ -375,11 +379,12 @@ def assets_from_image(
         material: What it is made of; gives density and friction. Empty for the usual one.
         licence: Licence of the photo; goes into the record.
         may_train: Whether that licence allows training models on what is made of it.
-        eyes: Vision model at OPENAI_BASE_URL that looks at the photo and narrows the ranges of density, friction and size in the record.
+        eyes: Vision model at OPENAI_BASE_URL that looks at the photo and narrows the ranges of density and friction in the record.
     """
     from . import console, importing
 
-    made = importing.from_image(file, category, height, out, colour, material, licence, may_train, eyes)
+    with console.working(f"Cutting {category} out of {file.name}, making it solid, splitting it into convex parts ..."):
+        made = importing.from_image(file, category, height, out, colour, material, licence, may_train, eyes)
     console.show_asset(made, out)
 
 

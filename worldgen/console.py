@@ -56,6 +56,18 @@ def progress(total: int, verb: str = "making") -> Iterator[Tell]:
         yield tell
 
 
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say what takes a while: with a spinner on a terminal, as a line elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(escape(what)):
+            yield
+    else:
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        yield
+
+
 class _Lines:
     """Progress for logs."""
 
@@ -81,7 +93,7 @@ def show_report(report: Report) -> None:
     """Print what a batch came to."""
     console = Console()
     console.print(
-        f"{report.accepted} of {report.wanted} scenes in [bold]{escape(str(report.root))}[/] ({report.built} built now)",
+        f"{report.accepted} of {report.wanted} scenes in [bold]{escape(str(report.root))}[/] ({report.built} tried now)",
         highlight=False,
     )
     if report.rejections:
@@ -188,9 +200,9 @@ def show_asset(asset: Asset, folder: Path) -> None:
         table.add_row("friction", f"{asset.friction:g}; {friction.low:g} to {friction.high:g}{escape(by)}")
     table.add_row("collision parts", str(asset.cost.geoms))
     if asset.fidelity:
-        table.add_row("volume overlap", f"{asset.fidelity.iou:.2f}")
-        table.add_row("cavity kept", f"{asset.fidelity.cavity:.2f}")
-        table.add_row("surface distance (99 %)", f"{asset.fidelity.distance_p99_mm:.1f} mm")
+        table.add_row("", f"share {asset.fidelity.iou:.0%} of the volume with the mesh (IoU)")
+        table.add_row("", f"leave {asset.fidelity.cavity:.0%} of what is hollow free")
+        table.add_row("", f"are {asset.fidelity.distance_p99_mm:.1f} mm from its surface at most (99th percentile)")
     table.add_row("cost at rest", f"{asset.cost.step_us:.0f} us a step")
     licence = asset.provenance.licence + ("" if asset.provenance.may_train else " (not for training)")
     table.add_row("licence", escape(licence))

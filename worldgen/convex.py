@@ -21,7 +21,7 @@ from .errors import AssetError
 from .shapes import Geom, Strict, Vector3
 from .solids import Array, Faces, Hull, convex_hull, make_grid, place, surface_distance, surface_points
 
-__all__ = ["Decomposition", "Fidelity", "FidelityPart", "Hull", "decompose", "fidelity", "hull_text", "outside"]
+__all__ = ["Decomposition", "Fidelity", "FidelityPart", "Hull", "decompose", "fidelity", "hull_text"]
 
 VERTICES = 64
 """Limit of one hull."""
@@ -275,14 +275,6 @@ class FidelityPart(NamedTuple):
     """Origin of the part in the object's frame [m]."""
 
 
-def outside(vertices: Array, faces: Faces) -> tuple[Array, Faces]:
-    """Return a solid without its sealed voids: nothing gets into a closed can, so filling it is no fault of its collision."""
-    label = mesh_solid.pieces(faces)
-    pieces = [faces[label == number] for number in range(int(label.max()) + 1)]
-    kept = [piece for piece in pieces if mesh_solid.signed_volume(vertices, piece) > 0]
-    return (vertices, np.concatenate(kept)) if kept and len(kept) < len(pieces) else (vertices, faces)
-
-
 def fidelity(parts: Sequence[FidelityPart]) -> Fidelity:
     """Score the collision of a whole object, its parts in their rest pose.
 
@@ -292,7 +284,7 @@ def fidelity(parts: Sequence[FidelityPart]) -> Fidelity:
     Raises:
         AssetError: When there is nothing to score, or a mesh geom names a hull that is not given.
     """
-    solids = [outside(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
+    solids = [mesh_solid.outside(np.asarray(p.vertices, float) + p.pos, np.asarray(p.faces)) for p in parts]
     geoms = [place(geom, part.pos, part.hulls) for part in parts for geom in part.geoms]
     if not solids or not geoms:
         raise AssetError(f"{len(solids)} parts with {len(geoms)} collision geoms cannot be scored: give both.")

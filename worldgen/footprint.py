@@ -14,8 +14,7 @@ MAX_VERTICES = 12
 
 def footprint(shape: Shape) -> tuple[tuple[float, float], ...]:
     """Return the convex outline of all parts, closed and open, with few vertices, never smaller than the true one [m]."""
-    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
-    clouds = [points[:, :2]]
+    clouds = [shape.points[:, :2]]
     for part in shape.parts:
         if part.joint and part.joint.type == "slide":
             far = max(part.joint.range, key=abs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -227,7 +228,7 @@ def _card(scene: Scene, base: str) -> str:
         f'<div class="body"><h2>{escape(spec.task.instruction)}</h2>',
         '<p class="facts">' + "".join(f"<span>{escape(fact.replace('_', ' '))}</span>" for fact in facts) + "</p>",
         '<ul class="things" aria-label="Objects">'
-        + "".join(_thing(item, item.name in named) for item in objects)
+        + "".join(_thing(item, item.name in named, _maker(scene, item)) for item in objects)
         + "</ul>",
         _paraphrases(spec.task.paraphrases),
         _checks(record.checks),
@@ -274,13 +275,24 @@ def _compressed(picture: Image.Image) -> bytes:
     return content
 
 
-def _thing(item: ObjectSpec, in_goal: bool) -> str:
-    """Return an object as a chip: its colour, what it is, what it is for; what the goal names stands out."""
+def _maker(scene: Scene, item: ObjectSpec) -> str:
+    """Return who made an object, and of what; nothing where it is drawn, or its record cannot be read. Plain JSON: validating thousands is slow."""
+    try:
+        key = scene.record.assets[item.name]
+        made = json.loads((scene.root / "assets" / key / "asset.json").read_bytes())["provenance"]
+        return "" if made["backend"] == "procedural" else f"{made['backend']}, {made['model']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _thing(item: ObjectSpec, in_goal: bool, maker: str) -> str:
+    """Return an object as a chip: its colour, what it is, what it is for, who made it; what the goal names stands out."""
     colour = vocabulary.colours().get(item.colour)
     dot = f'<i style="background:rgb{tuple(int(value) for value in colour)}"></i>' if colour else ""
     size = " x ".join(f"{1000 * extent:.0f}" for extent in item.size)
-    hint = f"{item.name}: {item.role}, {item.material}, {item.pattern}, {size} mm"
-    role = "" if item.role == "distractor" else f" <small>{item.role}</small>"
+    hint = f"{item.name}: {item.role}, {item.material}, {item.pattern}, {size} mm" + (f", by {maker}" if maker else "")
+    told = [*([item.role] if item.role != "distractor" else []), *([maker.partition(",")[0]] if maker else [])]
+    role = f" <small>{escape(', '.join(told))}</small>" if told else ""
     name = f"{item.colour} {item.category}".replace("_", " ")
     mark = ' class="goal"' if in_goal else ""
     return f'<li{mark} title="{escape(hint)}">{dot}{escape(name)}{role}</li>'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,9 @@ from .errors import AssetError
 from .generated import VISUAL_FACES, sites
 from .shapes import Part, Provenance, Shape
 from .spec import MAX_SIZE, MIN_SIZE, ObjectSpec
+
+MAX_NAME = 255
+"""Longest name of a file or folder [bytes]."""
 
 
 def import_mesh(
@@ -67,7 +69,7 @@ def import_mesh(
         ),
         sites=sites(x, y, z),
         description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
-        notes=(f"solid {made}",) + ((raw.note,) if raw.note else ()),
+        notes=(f"solid {made}", *filter(None, [raw.note]), *_unknown(category, "nothing is known of its usual size")),
     )
     item = ObjectSpec(
         name="imported",
@@ -110,12 +112,14 @@ def from_image(
         MakerError: When the vision model cannot be asked.
         AssetError: When the photo shows no single whole object, a word is unknown, the height is out of bounds, or `out` exists.
     """
-    from .backends import mesh_silhouette
+    from .backends import judge_openai, mesh_silhouette
 
     known = vocabulary.categories().get(category)
     material = material or (known.materials[0] if known else "plastic")
     _check_words(category, colour or "natural", material)
     _checked(file, (height,), out)
+    if eyes:
+        judge_openai.require_endpoint("--eyes")
     cutout = photos.read(file)
     colour = colour or pictures.nearest_colour(cutout.colour(), pictures.colours_of(category))
     digest = store.file_digest(file)
@@ -128,17 +132,18 @@ def from_image(
     more = height / float(np.ptp(shape.parts[0].vertices[:, 2]))  # it was fitted into the usual size: take a larger one
     item = item.model_copy(update={"size": tuple(round(float(side) * more, 4) for side in size)})
     shape = mesh_silhouette.make(item, cutout, origin)
-    if known is None:
-        close = get_close_matches(category, list(vocabulary.categories()), n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        note = f"'{category}' is no word of the vocabulary: its form is guessed from the outline.{guess}"
-        shape = replace(shape, notes=(*shape.notes, note))
+    shape = replace(shape, notes=(*shape.notes, *_unknown(category, "its form is guessed from the outline")))
     if eyes:
-        from .backends import judge_openai
-
         shape = judge_openai.look(eyes, shape, item, cutout.picture)
     key = store.key({"photo": digest, "item": item.model_dump(mode="json"), "eyes": eyes})
     return _published(shape, item, key, out)
+
+
+def _unknown(category: str, so: str) -> tuple[str, ...]:
+    """Return the note that a category is no word of the vocabulary, and what follows; nothing where it is one."""
+    if category in vocabulary.categories():
+        return ()
+    return (f"'{category}' is no word of the vocabulary: {so}.{vocabulary.guess(category, vocabulary.categories())}",)
 
 
 def _printable(name: str) -> str:
@@ -168,6 +173,10 @@ def _checked(file: Path, size: tuple[float, ...], out: Path) -> float | tuple[fl
     """Return the wanted size, one number or three, when all arguments are in order."""
     if not file.is_file():
         raise AssetError(f"There is no file '{file}'.")
+    if longest := max((part for part in out.parts if len(os.fsencode(part)) > MAX_NAME), default=""):
+        raise AssetError(
+            f"Name '{longest[:40]}...' has {len(os.fsencode(longest))} bytes, which no file system takes: at most {MAX_NAME} a name. Give a shorter one with --out."
+        )
     if out.exists():
         raise AssetError(f"'{out}' exists. Give a new folder with --out.")
     if len(size) not in (1, 3):

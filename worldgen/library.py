@@ -312,12 +312,25 @@ class SceneLibrary:
 
 
 def _require_same(root: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    keys = sorted((set(old) | set(new)) - {"count"})
-    changed = [f"{key} {new.get(key)!r} instead of {old.get(key)!r}" for key in keys if old.get(key) != new.get(key)]
+    changed = list(_changes({**old, "count": 0}, {**new, "count": 0}))
     if changed:
         raise LibraryError(
             f"'{root}' was made with other settings: {'; '.join(changed)}. Use the same to go on with it, or another --out."
         )
+
+
+def _changes(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Yield what differs between two settings, those within settings by themselves."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new)):
+            yield from _changes(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} {_short(new)} instead of {_short(old)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def open_scene(path: Path) -> Scene:

@@ -137,6 +137,20 @@ class Makers:
         if not (made.may_train or self.any_licence):
             raise AssetError(_refusal(name, made.licence, _FLAGS.get(name, "")))
 
+    def require_reach(self) -> None:
+        """Look whether the servers and models that objects are made by can be asked at all.
+
+        Raises:
+            MakerError: When one cannot.
+        """
+        from .backends import judge_openai, mesh_http
+
+        for option, model in (("--eyes", self.eyes), ("--image.judge", self.images.judge)):
+            if model:
+                judge_openai.require_endpoint(option)
+        if "http" in self.chain:
+            mesh_http.require_reach(self.server.url)
+
     def _terms(self, name: str) -> tuple[str, bool]:
         """Return the licence of what a maker adds to a picture, and whether models may be trained on that."""
         return {"http": self.server.terms(), "shap-e": self.shap_e.terms()}.get(name, _OWN)

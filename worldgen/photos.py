@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -120,15 +119,9 @@ def cut(picture: Picture) -> Cutout:
 def _by_network(picture: Picture) -> Cutout | None:
     """Return what rembg takes for the object; None where its network cannot be loaded: it is fetched on first use."""
     try:
-        network = _network()
-        found = network.remove(Image.fromarray(picture), only_mask=True, session=network.session)
-    except (
-        ImportError,
-        SystemExit,
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # without a backend it ends the program
+        rembg = importlib.import_module("rembg")  # optional: not among the requirements
+        found = rembg.remove(Image.fromarray(picture), only_mask=True, session=_network())
+    except (ImportError, OSError, ValueError, RuntimeError, SystemExit) as error:  # it ends the program that lacks onnx
         log.warning("rembg cannot cut out: %s", error)
         return None
     return Cutout(picture, _whole(np.asarray(found.convert("L")) > 127))
@@ -136,9 +129,8 @@ def _by_network(picture: Picture) -> Cutout | None:
 
 @cache
 def _network() -> Any:
-    """Return rembg's function and its network, loaded once a process."""
-    rembg = importlib.import_module("rembg")  # optional: not among the requirements
-    return SimpleNamespace(remove=rembg.remove, session=rembg.new_session("u2net"))
+    """Return rembg's network, loaded once a process."""
+    return importlib.import_module("rembg").new_session("u2net")
 
 
 def _by_colour(picture: Picture) -> Cutout:

@@ -23,7 +23,7 @@ from . import assets, data, designer, panorama, render, robots, store
 from .build import ATTEMPTS, FLEETING, Job, Outcome, install_robot
 from .designer import Designed
 from .errors import AssetError, DesignError, EndpointError, LibraryError, Problem, SceneError, SpecError
-from .library import Index, Rejected, Rejection, Scene, SceneLibrary
+from .library import INDEX, Index, Rejected, Rejection, Scene, SceneLibrary
 from .makers import Makers
 from .making import Images, Server, ShapE
 from .spec import SceneSpec, goal_names
@@ -312,7 +312,9 @@ def make(
     spoken = cache_root or data.cache_folder()  # what language models said outlives a library
     endpoint = replace(endpoint, replies=endpoint.replies or spoken / "replies")
     planner = Planner(settings, endpoint, budget or Budget(), spoken / "failed")
-    first = planner.plan(0)  # a request that nobody understands leaves no library behind
+    first = planner.plan(0)  # a request that nobody understands leaves no library behind,
+    if not (out / INDEX).exists():  # nor does a server that is not there; what is finished needs none
+        makers.require_reach()
     found = SceneLibrary.create(out, settings.stored())
     for folder in (out, *(out / part for part in ("assets", "scenes", "rejected", "robots"))):
         store.sweep(folder)

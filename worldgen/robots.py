@@ -7,7 +7,6 @@ model also take the `prefix` ("robot/") under which the arm was attached to it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from . import data
+from . import data, vocabulary
 from .errors import Problem, RobotError
 
 Array = NDArray[np.float64]
@@ -234,10 +233,8 @@ def load(name: str) -> Robot:
     """Load a robot's recipe; its model is read by `Robot.spec`."""
     valid = names()
     if name not in valid:
-        close = difflib.get_close_matches(name, valid, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
         raise RobotError(
-            f"Unknown robot '{name}'.{hint} Available: {', '.join(valid)}. Add one with `worldgen robots add`."
+            f"Unknown robot '{name}'.{vocabulary.guess(name, valid)} Available: {', '.join(valid)}. Add one with `worldgen robots add`."
         )
     folder = next(root / name for root in roots() if is_robot(root / name))
     return Robot(read_recipe(folder / "robot.json", name), folder)

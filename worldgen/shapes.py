@@ -86,9 +86,9 @@ class Priors(Strict):
     longest: Range
     """Longest side [m]."""
     density: Range
-    """Of its material [kg/m3]: its mass is proportional."""
+    """Of what its closed mesh encloses [kg/m3]: its mass is proportional."""
     friction: Range
-    """Sliding coefficient against a table."""
+    """Sliding coefficient against a table. MuJoCo takes the larger of the two that touch: it counts where the table's is not above it."""
     narrowed_by: str = ""
     """Who looked at the object and narrowed them; empty for nobody."""
 
@@ -166,3 +166,8 @@ class Shape:
     """How it came about where that was not straightforward."""
     priors: Priors | None = None
     """Ranges that somebody who saw it narrowed; None for those of its words."""
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """Vertices of all parts, joints closed, in the object's frame (V, 3) [m]."""
+        return np.concatenate([part.vertices + part.pos for part in self.parts])

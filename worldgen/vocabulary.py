@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Literal
@@ -173,8 +174,13 @@ def pluralise(word: str) -> str:
     return word + "s"
 
 
-def valid_names(value: str, names: tuple[str, ...] | list[str]) -> str:
+def guess(value: str, names: Iterable[str]) -> str:
+    """Return the sentence that asks for the closest name, with a space before it; nothing where none is close."""
+    close = get_close_matches(value, list(names), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def valid_names(value: str, names: Iterable[str]) -> str:
     """Return the end of an error sentence: the closest name, then all of them."""
-    close = get_close_matches(value, names, n=1)
-    guess = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{guess}Valid names: {', '.join(sorted(names))}."
+    known = sorted(names)
+    return f"{guess(value, known)} Valid names: {', '.join(known)}.".lstrip()

@@ -207,7 +207,7 @@ class TestOutput:
         ended = run(*command, "--splits", *settings["splits"], "--store", shared / "store")
         assert ended.code == 0
         assert f"{count} of {count} scenes" in ended.out
-        assert "(0 built now)" in ended.out
+        assert "(0 tried now)" in ended.out
 
     def test_robots(self, run: Run) -> None:
         ended = run("robots", "list")

@@ -180,3 +180,22 @@ def test_address_sets_the_filters(tiny: SceneLibrary, text: str, tmp_path: Path)
         cards = re.findall(r"<article[^>]*>", dom)
         assert [' hidden=""' in card for card in cards].count(False) == shown
         assert "alert" not in json.dumps(re.findall(r"<title>.*?</title>", dom))
+
+
+def test_what_a_picture_became_is_told_apart(tiny: SceneLibrary, tmp_path: Path) -> None:
+    """A chip says who made its object where that was not drawn; a record that cannot be read says nothing."""
+    shutil.copytree(tiny.root, tmp_path / "copy")
+    scene = next(iter(SceneLibrary.open(tmp_path / "copy").scenes()))
+    first = scene.record.spec.objects[0]
+    folder = scene.root / "assets" / scene.record.assets[first.name]
+    folder.mkdir(parents=True, exist_ok=True)
+    for content, said in (
+        ('{"provenance": {"backend": "silhouette", "model": "<b>red-mug.png"}}', True),
+        ('{"provenance": {"backend": "procedural", "model": ""}}', False),
+        ("[", False),
+        ("[]", False),
+    ):
+        (folder / "asset.json").write_text(content)
+        page = gallery.write(SceneLibrary.open(tmp_path / "copy"), tmp_path / "page.html").read_text()
+        assert ("by silhouette, &lt;b&gt;red-mug.png" in page) == said
+        (tmp_path / "page.html").unlink()

@@ -124,14 +124,21 @@ def test_the_text_of_a_scene_names_no_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_that_is_gone_stops_the_batch(tmp_path: Path, album: Path, workers: int) -> None:
-    """It is no fault of the scenes: nothing is rejected, and the same command goes on."""
+def test_a_server_that_is_gone_stops_the_batch(
+    tmp_path: Path, album: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the scenes: nothing is rejected, and the same command goes on. One that was never there leaves nothing behind."""
     settings = pipeline.Settings(
         ("put the lemon on the plate",), count=2, assets=f"http:http://127.0.0.1:{workers},procedural", splits=(1, 0, 0, 0, 0),
         photos=str(album), server=Server(licence="MIT", may_train=True, dialect="generate"),
     )  # fmt: skip
-    with pytest.raises(MakerError, match="Is the server running"):
+    with pytest.raises(MakerError, match=r"Nothing answers at http://127\.0\.0\.1:.*leave it out of --assets"):
         pipeline.make(settings, tmp_path / "library", workers=workers)
+    assert not (tmp_path / "library").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Makers, "require_reach", lambda makers: None)  # as if it went away just then
+        with pytest.raises(MakerError, match="Is the server running"):
+            pipeline.make(settings, tmp_path / "library", workers=workers)
     assert not list((tmp_path / "library" / "rejected").iterdir())
     assert not list((tmp_path / "library" / "scenes").iterdir())
 

@@ -1,4 +1,4 @@
-"""Looks at a picture with a vision model behind any OpenAI-compatible endpoint: does it show what was asked for, how large and heavy is that?
+"""Looks at a picture with a vision model behind any OpenAI-compatible endpoint: does it show what was asked for, how heavy and slippery is that?
 
 The key comes from OPENAI_API_KEY and stays inside the client. The client's library is imported on use: most pictures are not judged.
 """
@@ -33,7 +33,6 @@ _GUESS = (
     "low and high in the same units. Where the picture does not tell, repeat the range."
 )
 _UNITS = {
-    "longest": "a longest side [m] of",
     "density": "a density of material [kg/m3] of",
     "friction": "sliding friction of",
 }
@@ -63,7 +62,6 @@ class Guess(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(description="what the object seems to be made of and for, in one short sentence")
-    longest: Interval = Field(description="longest side [m]")
     density: Interval = Field(description="density of its material [kg/m3]")
     friction: Interval = Field(description="sliding friction coefficient against a table")
 
@@ -71,15 +69,27 @@ class Guess(BaseModel):
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-@lru_cache(maxsize=2)
-def _client(option: str) -> Any:
-    import openai
+def require_endpoint(option: str) -> tuple[str, str]:
+    """Return the key and the address of the endpoint, either of them empty where the other will do.
 
+    Args:
+        option: Who asks for it.
+
+    Raises:
+        MakerError: When neither is set.
+    """
     key, base_url = os.environ.get("OPENAI_API_KEY", ""), os.environ.get("OPENAI_BASE_URL", "")
     if not key and not base_url:
         raise MakerError(
             f"{option} needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server that asks for none. Set one, or leave {option} out."
         )
+    return key, base_url
+
+
+@lru_cache(maxsize=2)
+def _client(key: str, base_url: str) -> Any:
+    import openai
+
     return openai.OpenAI(api_key=key or "none", base_url=base_url or None, max_retries=_TRIES - 1, timeout=_SECONDS)
 
 
@@ -99,7 +109,7 @@ def judge(model: str, picture: NDArray[np.uint8], text: str) -> str:
 
 
 def look(model: str, shape: Shape, item: ObjectSpec, picture: NDArray[np.uint8]) -> Shape:
-    """Return a shape whose ranges of size, density and friction are narrowed to what a model takes it for; what the model puts outside them stays.
+    """Return a shape whose ranges of density and friction are narrowed to what a model takes it for; what the model puts outside them stays.
 
     Args:
         model: Name of a vision model.
@@ -110,7 +120,7 @@ def look(model: str, shape: Shape, item: ObjectSpec, picture: NDArray[np.uint8])
     Raises:
         MakerError: As `judge`.
     """
-    x, y, z = np.ptp(np.concatenate([part.vertices + part.pos for part in shape.parts]), axis=0).tolist()
+    x, y, z = np.ptp(shape.points, axis=0).tolist()
     what = f"{item.colour} {item.material} {item.category.replace('_', ' ')}"
     priors = vocabulary.priors(item.category, item.material, (x, y, z))
     told = {name: getattr(priors, name) for name in _UNITS}
@@ -129,7 +139,7 @@ def _asked(model: str, picture: NDArray[np.uint8], text: str, form: type[Answer]
     image = {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
     content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": image}]
     try:
-        reply = _client(option).chat.completions.parse(
+        reply = _client(*require_endpoint(option)).chat.completions.parse(
             model=model, messages=[{"role": "user", "content": content}], response_format=form
         )
         found: Answer | None = reply.choices[0].message.parsed

@@ -11,15 +11,15 @@ import contextlib
 import hashlib
 import json
 import math
-import tempfile
+import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 
+from .. import data
 from ..deadline import within
 from ..errors import AssetError, MakerError, WorldgenError
 from ..making import Server
@@ -36,6 +36,7 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS, _FIRST_WAIT, _LONGEST_WAIT = 4, 0.5, 10.0
 """Tries of one call, and bounds of the wait between two of them and between two looks at a job [s]."""
 _MAGIC = b"glTF"
+_PORTS = {"http": 80, "https": 443}
 _ASIDE, _GRACE = 5.0, 2.0
 """Longest wait for what a server says of itself, and what a call may take past the deadline before it is left alone [s]."""
 
@@ -91,11 +92,28 @@ def address(url: str) -> str:
     return f"{parsed.scheme}://{parsed.host}{f':{parsed.port}' if parsed.port else ''}{parsed.path.rstrip('/')}"
 
 
+def require_reach(url: str) -> None:
+    """Look whether anything answers at an address.
+
+    Raises:
+        MakerError: When nothing does.
+    """
+    where = httpx.URL(address(url))
+    try:
+        socket.create_connection((where.host, where.port or _PORTS[where.scheme]), timeout=_ASIDE).close()
+    except OSError as error:
+        raise MakerError(
+            f"Nothing answers at {where}: {error.strerror or error}. Start the server, or leave it out of --assets."
+        ) from None
+
+
 @contextlib.contextmanager
 def _turn(url: str) -> Iterator[None]:
     """Wait until no other process of this machine asks this server."""
     name = hashlib.sha256(address(url).encode()).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"worldgen-server-{name}.lock").open("a") as file:
+    folder = data.cache_folder() / "servers"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("a") as file:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

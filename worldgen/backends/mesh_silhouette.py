@@ -58,6 +58,8 @@ _STRANGE = 0.3
 """What unusual proportions count against such a guess, of their logarithm: outlines alone cannot tell height from elevation."""
 _SQUEEZED = 1.15
 """How much wider than asked for a thing may look before all of it is made smaller: the camera's height is a guess."""
+_FULL = 0.95
+"""Share of itself that a template without a sealed void fills."""
 _COMPARED = 64
 """Side of the square that outlines are compared in [px]."""
 
@@ -87,8 +89,9 @@ def make(item: ObjectSpec, cutout: Cutout, provenance: Provenance) -> Shape:
     uv = np.clip(np.stack([corners[..., 0] / width, 1 - corners[..., 1] / height], axis=-1), 0, 1)
     points -= [*(points.min(axis=0) + points.max(axis=0))[:2] / 2, points[:, 2].min()]
     x, y, z = np.ptp(points, axis=0).tolist()
+    points = np.round(points, 7)
     return Shape(
-        parts=(Part("", np.round(points, 7), faces, uv),),
+        parts=(Part("", points, faces, uv, body=_with_void(points, faces, item) if known else None),),
         texture=_painted(crop),
         provenance=provenance,
         sites=mesh_procedural.usual_sites((x, y, z)),
@@ -274,6 +277,18 @@ def _closed(solid: manifold3d.Manifold) -> tuple[Array, Faces]:
     raw = mesh.clean(mesh.RawMesh(*mesh_solid.arrays(solid)))
     raw = mesh.simplify(mesh.solidify(raw), 1500)
     return raw.vertices, raw.faces
+
+
+def _with_void(points: Array, faces: Faces, item: ObjectSpec) -> tuple[Array, Faces] | None:
+    """Return a solid with a sealed void, as large a share of it as its template's is; None where that has none: a can is no lump of steel."""
+    template = mesh_procedural.make(item).parts[0].closed
+    share = mesh_solid.signed_volume(*template) / mesh_solid.signed_volume(*mesh_solid.outside(*template))
+    middle = mesh.mass_properties(points, faces, 1.0).com
+    void = middle + (1 - share) ** (1 / 3) * (points - middle)
+    whole, inner = mesh_solid.manifold(points, faces), mesh_solid.manifold(void, faces)
+    if share > _FULL or whole is None or inner is None or (inner - whole).volume() > 1e-3 * inner.volume():
+        return None
+    return np.concatenate([points, void]), np.concatenate([faces, faces[:, ::-1] + len(points)])
 
 
 def _painted(crop: Cutout) -> NDArray[np.uint8]:

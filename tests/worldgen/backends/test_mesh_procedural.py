@@ -55,7 +55,7 @@ def mesh_of(part: Part) -> trimesh.Trimesh:
 
 def corners(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Return the bounds of the closed assembly."""
-    points = np.concatenate([part.vertices + part.pos for part in shape.parts])
+    points = shape.points
     return points.min(axis=0), points.max(axis=0)
 
 

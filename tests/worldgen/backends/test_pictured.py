@@ -307,7 +307,6 @@ def test_the_judge_asks_a_vision_model(monkeypatch: pytest.MonkeyPatch) -> None:
     with ChatServer(*replies) as chat_server:
         monkeypatch.setenv("OPENAI_BASE_URL", chat_server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-        judge_openai._client.cache_clear()
         assert judge_openai.judge("eye", picture(64), "one red mug") == "judged wrong: it is a bowl"
         assert judge_openai.judge("eye", picture(64), "one red mug") == ""
         content = chat_server.received[0].body["messages"][0]["content"]
@@ -316,14 +315,12 @@ def test_the_judge_asks_a_vision_model(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(MakerError, match="Vision model 'eye' cannot be asked") as caught:
             judge_openai.judge("eye", picture(64), "one red mug")
         assert "sk-secret" not in str(caught.value)
-    judge_openai._client.cache_clear()
 
 
 def test_eyes_narrow_ranges_and_never_leave_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Density is narrowed, friction has nothing in common with what is known and stays, a length that is no range stays."""
+    """Density is narrowed; friction has nothing in common with what is known and stays."""
     said = {
         "reason": "stoneware",
-        "longest": {"low": 0.2, "high": 0.1},
         "density": {"low": 2_500, "high": 9_000},
         "friction": {"low": 3, "high": 4},
     }
@@ -331,9 +328,7 @@ def test_eyes_narrow_ranges_and_never_leave_them(monkeypatch: pytest.MonkeyPatch
     shape = mesh_procedural.make(mug)
     with ChatServer(chat(json.dumps(said))) as chat_server:
         monkeypatch.setenv("OPENAI_BASE_URL", chat_server.url)
-        judge_openai._client.cache_clear()
         seen = judge_openai.look("eye", shape, mug, picture(64)).priors
-    judge_openai._client.cache_clear()
     known = vocabulary.materials()["ceramic"]
     assert seen is not None
     assert (seen.density.low, seen.density.high) == (2_500, known.densities.high)
