@@ -414,7 +414,7 @@ def measure_cost(asset: Asset, folder: Path) -> Cost:
     return Cost(geoms=geoms, contacts=int(data.ncon), step_us=round(_US_GEOM * geoms + _US_CONTACT * data.ncon, 1))
 
 
-_US_GEOM, _US_CONTACT = 0.31, 1.6
+_US_GEOM, _US_CONTACT = 0.09, 0.75
 """Fitted by `benchmarks/asset_cost.py`."""
 
 

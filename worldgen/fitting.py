@@ -30,13 +30,13 @@ NARROW = 0.15
 FOOT_VERTICES = 8
 HAIR = 0.0002
 """Height of the foot's outline over the box that bears [m]: more than a thing at rest sinks in, less than one sees it tilt."""
-ROCK = 0.02
+ROCK = 0.03
 """Slope by which a thing may tilt from the box that bears it onto its outline."""
 LEAST = 1e-5
 """Height below which nothing is left of a geom that is cut [m]."""
 BEARING = 0.3
 """Share of its base that the box must cover to bear a solid: half of a circle is."""
-CLEARANCE, ROOM = 0.01, 0.1
+CLEARANCE, ROOM = 0.01, 0.45
 """What is free up to this height [m] in more than this share of what a solid stands around is no base: there is a foot below nothing of it."""
 ROUND, SQUARE = 0.95, 0.95
 """Share of its circle and of its rectangle that a foot fills to be a cylinder or a box."""
@@ -87,27 +87,25 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
         fit: Of it.
         file: Name of the foot's file, where it is a hull.
     """
-    low = float(vertices[:, 2].min())
+    low, width = float(vertices[:, 2].min()), float(np.ptp(vertices[:, :2], axis=0).min())
     base = vertices[vertices[:, 2] <= low + FOOT, :2]
-    narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * np.ptp(vertices[:, :2], axis=0).min()
     recess = min(RECESS, float(np.ptp(vertices[:, 2])) / 8)
     alone = fit.geoms[0].type if len(fit.geoms) == 1 else ""
-    own = alone in ("box", "cylinder") and place(fit.geoms[0], (0, 0, 0), {}).low[2] <= low + FOOT
-    foot, rest = (_above(fit, low), Fit((), {})) if own else (_foot(base, low, recess, file), _above(fit, low + recess))
-    if narrow or foot is None or alone in ("sphere", "ellipsoid", "capsule"):  # what is round rolls
+    if alone in ("sphere", "ellipsoid", "capsule"):  # what is round rolls
         return _above(fit, low)
+    own = alone in ("box", "cylinder") and place(fit.geoms[0], (0, 0, 0), {}).low[2] <= low + FOOT
+    narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * width
+    foot = _above(fit, low) if own else None if narrow else _foot(base, low, recess, file)
     middle = mesh.mass_properties(vertices, faces, 1.0).com[:2]
-    if not own and _room_below(vertices, faces, base, low) > ROOM:
-        points = _points(base, middle, low, recess / 2)
-        return Fit((*points, *(lifted := _above(fit, low + HAIR)).geoms), lifted.hulls) if points else _above(fit, low)
-    feet = foot.geoms
-    if feet[0].type != "box":
-        box = _bearing(base, middle, low, recess)
-        if box:
-            outline = base - np.array(box.pos[:2])
-            reach = np.linalg.norm(outline, axis=1).max() - min(box.size[:2])
-            foot = _above(foot, low + min(HAIR, recess / 4, ROCK * float(reach)))
-        feet = (box, *foot.geoms) if box else foot.geoms
+    if foot is None or (not own and _room_below(vertices, faces, base, low) > ROOM):
+        points = _points(base, middle, NARROW * width, low, recess / 2)
+        lifted = _above(fit, low + HAIR if points else low)
+        return Fit((*points, *lifted.geoms), lifted.hulls)
+    rest, feet = Fit((), {}) if own else _above(fit, low + recess), foot.geoms
+    if feet[0].type != "box" and (box := _bearing(base, middle, low, recess)):
+        reach = np.linalg.norm(base - np.array(box.pos[:2]), axis=1).max() - min(box.size[:2])
+        foot = _above(foot, low + min(HAIR, recess / 4, ROCK * float(reach)))
+        feet = (box, *foot.geoms)
     return Fit((*feet, *rest.geoms), foot.hulls | rest.hulls)
 
 
@@ -124,8 +122,8 @@ def _room_below(vertices: Array, faces: Faces, base: Array, low: float) -> float
     return float((around & ~taken).sum() / max(int(around.sum()), 1))
 
 
-def _points(base: Array, middle: Array, low: float, radius: float) -> tuple[Geom, ...]:
-    """Return three or four small balls at a base's outmost points that bear a solid; none where its centre of mass is not well between them."""
+def _points(base: Array, middle: Array, least: float, low: float, radius: float) -> tuple[Geom, ...]:
+    """Return three or four small balls at a base's outmost points that bear a solid; none where its centre of mass is not so far [m] within them."""
     best: tuple[float, Array] = (0.0, base[:0])
     for turn in np.radians(np.arange(0, 90, 5.0)):
         ways = np.array([[np.cos(turn + k), np.sin(turn + k)] for k in np.arange(4) * np.pi / 2])
@@ -136,7 +134,7 @@ def _points(base: Array, middle: Array, low: float, radius: float) -> tuple[Geom
         room = ((sides[:, 0] * (middle - far)[:, 1] - sides[:, 1] * (middle - far)[:, 0])[kept] / length[kept]).min()
         if room > best[0] + 1e-9:
             best = float(room), (far + radius * (middle - far) / np.linalg.norm(middle - far, axis=1)[:, None])[kept]
-    if best[0] < NARROW * float(np.ptp(base, axis=0).min()):
+    if best[0] < least:
         return ()
     return tuple(
         Geom(type="sphere", size=(radius,), pos=(round(float(x), 6), round(float(y), 6), low + radius))
