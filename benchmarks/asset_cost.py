@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import tyro
 
+from benchmarks.machine import processor
 from worldgen import assets, store, vocabulary
 from worldgen.backends import mesh_procedural
 from worldgen.spec import ObjectSpec
@@ -121,7 +122,13 @@ def main(config: Config) -> None:
     measured = np.array([row.us for row in rows])
     fit, *_ = np.linalg.lstsq(values, measured, rcond=None)
     error = np.abs(values @ fit - measured)
-    print(f"\nFit of both: {fit[0]:.3f} µs a geom + {fit[1]:.2f} µs a contact; median error {np.median(error):.1f} µs")
+    draws = np.random.default_rng(0).integers(len(rows), size=(2_000, len(rows)))
+    fits = [np.linalg.lstsq(values[draw], measured[draw], rcond=None)[0] for draw in draws]
+    (a, b), (c, d) = np.percentile(fits, (2.5, 97.5), axis=0)
+    print(
+        f"\nFit of both: {fit[0]:.3f} µs a geom ({a:.3f} to {c:.3f}) + {fit[1]:.2f} µs a contact ({b:.2f} to {d:.2f}; 95 %, bootstrap over "
+        f"objects); median error {np.median(error):.1f} µs\n\n{processor()}"
+    )
 
 
 def _middle(rows: list[Row], field: str) -> float:

@@ -9,7 +9,6 @@ one moves in three seconds, and whether a two-finger gripper lifts it.
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ import trimesh
 import tyro
 from tyro.conf import Positional
 
+from benchmarks.machine import processor
 from benchmarks.solids import SHAPES, solid_of
 from worldgen import assets, child, convex, fitting, mesh, mesh_solid
 from worldgen.assets import CONTACT
@@ -98,7 +98,7 @@ def main(config: Config) -> None:
         print(_medians(method, mine))
     for method in [name for name in methods if name != "ours"]:
         print(_against(method, rows))
-    print(f"\n{_processor()}")
+    print(f"\n{processor()}")
     config.results.parent.mkdir(parents=True, exist_ok=True)
     config.results.write_text(json.dumps([row.__dict__ for row in rows], indent=1) + "\n")
     _plot(rows, config.plot)
@@ -139,17 +139,6 @@ def _against(method: str, rows: Sequence[Row]) -> str:
     true = sum(a.iou >= b.iou - 0.01 and a.cavity >= b.cavity - 0.01 for a, b in pairs)
     cheap = sum(a.step_us <= b.step_us for a, b in pairs)
     return f"\nAgainst {method}: {', '.join(told)}; as true in {true} of {len(pairs)}, as cheap a step in {cheap}"
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        names = [
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-        return f"{len(names)} x {names[0]}" if names else platform.processor()
-    return platform.processor()
 
 
 def _solid(name: str) -> tuple[Array, Faces]:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .assets import Asset
 from .build import Outcome
+from .errors import printable
 from .library import Check, Scene
 from .pipeline import Report
 from .play import Played
@@ -61,10 +62,10 @@ def working(what: str) -> Iterator[None]:
     """Say what takes a while: with a spinner on a terminal, as a line elsewhere."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with console.status(escape(what)):
+        with console.status(escape(printable(what))):
             yield
     else:
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(what), highlight=False, markup=False, soft_wrap=True)
         yield
 
 

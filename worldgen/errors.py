@@ -94,3 +94,8 @@ class DomainError(WorldgenError):
 
 class WorldsError(WorldgenError):
     """Many worlds that cannot be played at once here: no memory left, or a worker that does not start."""
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for what does not print: names of files and what files hold may drive a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 
-from . import mesh
+from . import mesh, mesh_solid
 from .shapes import Geom, Vector3
 from .solids import Array, Faces, Grid, Hull, convex_hull, make_grid, place
 
@@ -95,11 +95,13 @@ def on_a_foot(vertices: Array, faces: Faces, fit: Fit, file: str) -> Fit:
         return _above(fit, low)
     own = alone in ("box", "cylinder") and place(fit.geoms[0], (0, 0, 0), {}).low[2] <= low + FOOT
     narrow = len(base) < 3 or np.ptp(base, axis=0).min() < NARROW * width
+    if own and narrow:  # so does a cylinder on its side
+        return _above(fit, low)
     foot = _above(fit, low) if own else None if narrow else _foot(base, low, recess, file)
     middle = mesh.mass_properties(vertices, faces, 1.0).com[:2]
     if foot is None or (not own and _room_below(vertices, faces, base, low) > ROOM):
         points = _points(base, middle, NARROW * width, low, recess / 2)
-        lifted = _above(fit, low + HAIR if points else low)
+        lifted = _above(fit, low + min(HAIR, recess / 4) if points else low)
         return Fit((*points, *lifted.geoms), lifted.hulls)
     rest, feet = Fit((), {}) if own else _above(fit, low + recess), foot.geoms
     if feet[0].type != "box" and (box := _bearing(base, middle, low, recess)):
@@ -115,11 +117,14 @@ def _room_below(vertices: Array, faces: Faces, base: Array, low: float) -> float
         outline = ConvexHull(base).equations
     except QhullError:  # an edge
         return 0.0
-    top = min(low + CLEARANCE, float(vertices[:, 2].max()))
-    grid = make_grid(np.array([[*base.min(axis=0), low], [*base.max(axis=0), top]]))
-    around = (grid.columns @ outline[:, :2].T + outline[:, 2] <= 0).all(axis=1)
-    taken = grid.occupied(vertices, faces).reshape(len(grid.columns), -1).any(axis=1)
-    return float((around & ~taken).sum() / max(int(around.sum()), 1))
+    vertices, faces = mesh_solid.outside(vertices, faces)
+    free = []
+    for top in (low + FOOT, min(low + CLEARANCE, float(vertices[:, 2].max()))):  # however thin a floor is, it is one
+        grid = make_grid(np.array([[*base.min(axis=0), low], [*base.max(axis=0), top]]))
+        around = (grid.columns @ outline[:, :2].T + outline[:, 2] <= 0).all(axis=1)
+        taken = grid.occupied(vertices, faces).reshape(len(grid.columns), -1).any(axis=1)
+        free.append(float((around & ~taken).sum() / max(int(around.sum()), 1)))
+    return min(free)
 
 
 def _points(base: Array, middle: Array, least: float, low: float, radius: float) -> tuple[Geom, ...]:
@@ -131,6 +136,8 @@ def _points(base: Array, middle: Array, least: float, low: float, radius: float)
         sides = np.roll(far, -1, axis=0) - far
         length = np.linalg.norm(sides, axis=1)
         kept = length > 0
+        if kept.sum() < 3:  # it stands on a point or an edge
+            return ()
         room = ((sides[:, 0] * (middle - far)[:, 1] - sides[:, 1] * (middle - far)[:, 0])[kept] / length[kept]).min()
         if room > best[0] + 1e-9:
             best = float(room), (far + radius * (middle - far) / np.linalg.norm(middle - far, axis=1)[:, None])[kept]

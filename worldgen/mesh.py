@@ -7,7 +7,6 @@ topology is in `mesh_solid`. The order of use is read, clean, solidify, simplify
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -263,7 +262,7 @@ def flipped(raw: RawMesh, flip: NDArray[np.bool_]) -> RawMesh:
 def _united(raw: RawMesh) -> RawMesh | None:
     """Return the union of pieces that overlap, whose shared volume would weigh twice; None where none do."""
     label = mesh_solid.shells(raw.vertices, raw.faces)
-    if label.max() == 0:
+    if not 0 < label.max() < PIECES:
         return None
     volumes = mesh_solid.piece_volumes(raw.vertices, raw.faces, label)
     low, high = (corner[volumes > 0] for corner in mesh_solid.piece_boxes(raw.vertices, raw.faces, label))
@@ -272,15 +271,19 @@ def _united(raw: RawMesh) -> RawMesh | None:
         return None
     import manifold3d
 
-    whole = manifold3d.Manifold()
-    order = np.argsort(-abs(volumes), kind="stable")  # a void after what it is in, and before what is in it
-    for outwards, several in groupby(order, key=lambda index: volumes[index] > 0):
-        pieces = [manifold(raw.vertices, raw.faces[label == index][:, :: 1 if outwards else -1]) for index in several]
-        if None in pieces:
-            return None
-        whole = manifold3d.Manifold.batch_boolean(
-            [whole, *pieces], manifold3d.OpType.Add if outwards else manifold3d.OpType.Subtract
-        )
+    solids = [
+        manifold(raw.vertices, raw.faces[label == index][:, :: 1 if volume > 0 else -1])
+        for index, volume in enumerate(volumes)
+    ]
+    if None in solids:
+        return None
+    for void, around in enumerate(mesh_solid.enclosing(raw.vertices, raw.faces, label)):
+        holders = [piece for piece in around if volumes[piece] > 0]
+        if volumes[void] < 0 and holders:  # of what is right around it: other pieces may reach into it
+            solids[min(holders, key=lambda piece: float(volumes[piece]))] -= solids[void]
+    whole = manifold3d.Manifold.batch_boolean(
+        [solid for solid, volume in zip(solids, volumes, strict=True) if volume > 0], manifold3d.OpType.Add
+    )
     vertices, faces = arrays(whole)
     if (
         not len(faces)

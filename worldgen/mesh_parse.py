@@ -149,7 +149,7 @@ def plain_stl(data: bytes, folder: Folder) -> bytes:
     if count and len(data) == 84 + 50 * count:
         check_count("faces", count, MAX_FACES)
         return data
-    if b"\0" in data[:84] and b"facet" not in data[:4096].lower():
+    if b"\0" in data[:84] and b"facet" not in data[:4096].lower().replace(b"\0", b""):  # text may be UTF-16
         check_count("faces", count, MAX_FACES)
         raise ValueError(
             f"it declares {count:,} faces, {84 + 50 * count:,} bytes, but has {len(data):,}. Download it again."
@@ -176,7 +176,7 @@ def plain_stl(data: bytes, folder: Folder) -> bytes:
 def plain_ply(data: bytes, folder: Folder) -> bytes:
     """Return a PLY without comments and blank lines; the element counts of its header are ones that it can hold."""
     data = data.removeprefix(b"\xef\xbb\xbf")
-    end = re.search(rb"^end_header[ \t]*(?:\r?\n|\Z)", data[: 64 << 10], re.MULTILINE)
+    end = re.search(rb"(?:^|\r)end_header[ \t]*(?:\r?\n|\r|\Z)", data[: 64 << 10], re.MULTILINE)
     if not data.startswith(b"ply") or not end:
         raise ValueError("it has no PLY header ('ply' ... 'end_header' within 64 KiB). Export it again.")
     lines = [line.strip() for line in _utf8(data[: end.start()]).splitlines()]
@@ -345,6 +345,8 @@ def _check_scene(tree: dict[str, Any]) -> None:
     nodes, accessors = tree.get("nodes", []), tree.get("accessors", [])
     children = [child for node in nodes for child in node.get("children", [])]
     inner = set(children)
+    if inner and not 0 <= min(inner) <= max(inner) < len(nodes):
+        raise ValueError(f"a node of its scene has child {max(inner)} of {len(nodes)} nodes. Re-export it.")
     front, reached = [index for index in range(len(nodes)) if index not in inner], 0
     while front and len(inner) == len(children):
         reached += 1

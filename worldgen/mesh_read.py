@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import child
-from .errors import AssetError
+from .errors import AssetError, printable
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -92,5 +92,5 @@ def read(path: Path | str, *, seconds: float = 60.0, memory: int = 4 << 30) -> R
 
 
 def _refusal(text: str) -> AssetError:
-    """Return an error of one line: what does not print, in a file's name or in what it holds, is written as an escape."""
-    return AssetError("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text))
+    """Return an error of one line, whatever a file's name is and what it holds."""
+    return AssetError(printable(text))

@@ -24,6 +24,10 @@ REACH = 0.9
 """Distance of the wrap from the old surface [cells]; gaps up to twice as wide are bridged."""
 SHEET = 0.25
 """Half the thickness that a sheet without any gets [cells]."""
+CROWDED = 20_000
+"""Most half-edges at which more than two faces meet where touching pieces are told apart."""
+_SAME_ANGLE = 1e-4
+"""Of faces that lie on each other [rad]."""
 MAX_SAMPLES = 3_000_000
 
 
@@ -58,9 +62,11 @@ def pieces(faces: Faces) -> NDArray[np.int64]:
 def shells(vertices: Array, faces: Faces) -> NDArray[np.int64]:
     """Return the number of the surface that each face of a closed mesh belongs to: what only touches, at corners, edges or sides, is not joined.
 
-    Where more than two faces meet at an edge, those are joined that have the solid between them.
+    Where more than two faces meet at an edge, those are joined that have the solid between them; all of them where there are very many such edges.
     """
     edge, forward, count = _edges(faces)
+    if np.count_nonzero(count > 2) > CROWDED:
+        return pieces(faces)
     order = np.argsort(edge, kind="stable")
     joined = [order[count[order] == 2].reshape(-1, 2)]
     crowded = order[count[order] > 2]
@@ -79,16 +85,19 @@ def _wedges(vertices: Array, faces: Faces, group: NDArray[np.int64], forward: ND
     origin, axis = (start[0], end[0] - start[0]) if forward[0] else (end[0], start[0] - end[0])
     axis = axis / np.linalg.norm(axis)
     side = apex - origin - ((apex - origin) @ axis)[:, None] * axis
-    angle = np.round(np.arctan2(side @ np.cross(axis, side[0]), side @ side[0]), 6) % (2 * np.pi)
+    angle = np.arctan2(side @ np.cross(axis, side[0]), side @ side[0])
+    steps = np.rint(angle / _SAME_ANGLE).astype(int) % round(2 * np.pi / _SAME_ANGLE)
     # with the faces outwards, the solid is behind a face that runs along the axis and before one that runs against it
-    turns = np.lexsort([~forward, np.round(angle, 5)]).tolist()
+    turns = np.lexsort([~forward, steps]).tolist()
     opened: list[int] = []
     pairs: dict[int, int] = {}
+    seen: set[int] = set()
     for k in turns * 2:
-        if not forward[k] and k not in opened and k not in pairs.values():
-            opened.append(k)
-        elif forward[k] and k not in pairs and opened:
+        if forward[k] and k not in pairs and opened:
             pairs[k] = opened.pop()
+        elif not forward[k] and k not in seen:
+            seen.add(k)
+            opened.append(k)
     return group[np.array(list(pairs.items()), int).reshape(-1, 2)]
 
 
@@ -139,14 +148,24 @@ def face_outwards(vertices: Array, faces: Faces) -> NDArray[np.bool_]:
     A void is turned against the piece around it: where that is turned inside out, so is its void.
     """
     label = pieces(faces)
-    volumes, (low, high) = piece_volumes(vertices, faces, label), piece_boxes(vertices, faces, label)
-    flipped = np.zeros(len(volumes), bool)
+    volumes = piece_volumes(vertices, faces, label)
+    flipped, around = np.zeros(len(volumes), bool), enclosing(vertices, faces, label)
     for index in np.argsort(-np.abs(volumes)):
+        flipped[index] = not len(around[index]) if volumes[index] < 0 else flipped[around[index]].any()
+    return np.asarray(flipped[label], bool)
+
+
+def enclosing(vertices: Array, faces: Faces, label: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return for each closed piece the pieces around it."""
+    low, high = piece_boxes(vertices, faces, label)
+    found = []
+    for index in range(len(low)):
         near = np.flatnonzero((low < low[index]).all(axis=1) & (high[index] < high).all(axis=1))
         corner = vertices[faces[label == index][0, 0]]
-        around = [other for other in near if _encloses(vertices[faces[label == other]], corner)]
-        flipped[index] = not around if volumes[index] < 0 else any(flipped[other] for other in around)
-    return np.asarray(flipped[label], bool)
+        found.append(
+            near[[_encloses(vertices[faces[label == other]], corner) for other in near]] if len(near) else near
+        )
+    return found
 
 
 def _encloses(corners: Array, point: Array) -> bool:

@@ -155,6 +155,41 @@ def test_what_stands_on_a_point_has_no_foot_and_reaches_no_lower() -> None:
     assert fit.hulls["a.obj"][0][:, 2].min() == pytest.approx(vertices[:, 2].min(), abs=1e-9)
 
 
+def test_what_stands_on_its_tip_has_no_foot() -> None:
+    vertices, faces = mesh_solid.arrays(manifold3d.Manifold.cylinder(0.05, 0.0, 0.03, 32))
+    hull = {"a.obj": convex_hull(vertices, "a hull")}
+    fit = fitting.on_a_foot(vertices, faces, fitting.Fit((Geom(type="mesh", file="a.obj"),), hull), "foot.obj")
+    assert [geom.type for geom in fit.geoms] == ["mesh"]
+
+
+def test_a_cylinder_on_its_side_has_no_foot() -> None:
+    vertices, faces = mesh_solid.arrays(manifold3d.Manifold.cylinder(0.09, 0.03, 0.03, 96, True).rotate([90, 0, 0]))
+    found = fitting.whole(vertices, faces)
+    assert found is not None
+    assert fitting.on_a_foot(vertices, faces, fitting.Fit((found,), {}), "foot.obj").geoms == (found,)
+
+
+@pytest.mark.parametrize(("floor", "down", "points"), [(0.0003, False, 0), (0.004, False, 0), (0.0003, True, 4)])
+def test_a_cup_bears_on_points_when_it_is_upside_down_alone(floor: float, down: bool, points: int) -> None:
+    """However thin its floor is."""
+    cylinder = manifold3d.Manifold.cylinder
+    cup = cylinder(0.08, 0.03, 0.03, 32) - cylinder(0.08, 0.028, 0.028, 32).translate([0, 0, floor])
+    vertices, faces = mesh_solid.arrays(cup.rotate([180, 0, 0]).translate([0, 0, 0.08]) if down else cup)
+    ring = convex_hull(vertices, "a hull")
+    fit = fitting.on_a_foot(vertices, faces, fitting.Fit((Geom(type="mesh", file="a"),), {"a": ring}), "foot.obj")
+    assert [geom.type for geom in fit.geoms].count("sphere") == points
+
+
+def test_nothing_is_below_what_is_sealed() -> None:
+    """A bottle with a double wall is hollow, and stands on its bottom."""
+    cylinder = manifold3d.Manifold.cylinder
+    bottle = cylinder(0.08, 0.03, 0.03, 32) - cylinder(0.079, 0.0295, 0.0295, 32).translate([0, 0, 0.0005])
+    vertices, faces = mesh_solid.arrays(bottle)
+    hull = convex_hull(vertices, "a hull")
+    fit = fitting.on_a_foot(vertices, faces, fitting.Fit((Geom(type="mesh", file="a"),), {"a": hull}), "foot.obj")
+    assert [geom.type for geom in fit.geoms] == ["box", "cylinder", "mesh"]
+
+
 @pytest.mark.parametrize("radius", [0.008, 0.02, 0.04])
 def test_a_ball_has_no_foot_and_rolls(radius: float) -> None:
     vertices, faces = mesh_solid.arrays(manifold3d.Manifold.sphere(radius, 64))

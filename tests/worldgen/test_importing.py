@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from worldgen.assets import Asset
-from worldgen.errors import AssetError
+from worldgen.errors import AssetError, MakerError
 from worldgen.importing import from_image
+from worldgen.makers import Makers
+from worldgen.making import Images
 
 from .test_pictures import shoot
 
@@ -36,3 +38,14 @@ def test_a_height_that_no_thing_has_is_refused(tmp_path: Path, height: float) ->
     with pytest.raises(AssetError, match="Give metres"):
         from_image(tmp_path / "photo.png", "ball", height, tmp_path / "ball")
     assert not (tmp_path / "ball").exists()
+
+
+def test_a_model_that_cannot_be_asked_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    shoot(tmp_path / "photo.png")
+    with pytest.raises(MakerError, match="--eyes needs OPENAI_API_KEY"):
+        from_image(tmp_path / "photo.png", "ball", 0.06, tmp_path / "ball", eyes="m")
+    assert not (tmp_path / "ball").exists()
+    with pytest.raises(MakerError, match=r"--image\.judge needs OPENAI_API_KEY"):
+        Makers.of("silhouette", images=Images("FLUX.1-schnell", judge="m")).require_reach()

@@ -190,9 +190,9 @@ def test_a_void_stays_a_void_and_a_stray_piece_is_turned():
     assert_solid(solidify(beside), BALL.volume * 2, 1e-6)
 
 
-def box(side: float, *at: float, inside_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return a cube about a point."""
-    made = trimesh.creation.box((side,) * 3, trimesh.transformations.translation_matrix(at or (0, 0, 0)))
+def box(side: float, *at: float, inside_out: bool = False, flat: float = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return a cube about a point, or a plate."""
+    made = trimesh.creation.box((side, side, flat * side), trimesh.transformations.translation_matrix(at or (0, 0, 0)))
     return np.array(made.vertices), np.array(made.faces)[:, :: -1 if inside_out else 1]
 
 
@@ -206,6 +206,7 @@ def box(side: float, *at: float, inside_out: bool = False) -> tuple[np.ndarray, 
         ([box(1, 0, 0, 0.5 * k) for k in range(40)], "united", 20.5),  # each shares sides with others
         ([box(4), box(3, inside_out=True), box(1)], "as-is", 64 - 27 + 1),
         ([box(4), box(3, inside_out=True), box(1), box(1, 0.5, 0, 0)], "united", 64 - 27 + 1.5),
+        ([box(4), box(3, inside_out=True), box(10, flat=0.05)], "united", 64 - 27 + 50 - 0.5 * (16 - 9)),
     ],
 )
 def test_what_pieces_share_counts_once(pieces: list[tuple[np.ndarray, np.ndarray]], made: str, volume: float):

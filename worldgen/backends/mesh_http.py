@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import math
-import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -36,7 +35,6 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ATTEMPTS, _FIRST_WAIT, _LONGEST_WAIT = 4, 0.5, 10.0
 """Tries of one call, and bounds of the wait between two of them and between two looks at a job [s]."""
 _MAGIC = b"glTF"
-_PORTS = {"http": 80, "https": 443}
 _ASIDE, _GRACE = 5.0, 2.0
 """Longest wait for what a server says of itself, and what a call may take past the deadline before it is left alone [s]."""
 
@@ -89,7 +87,8 @@ def address(url: str) -> str:
         parsed = httpx.URL("")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise MakerError("That is no address of a server. Give one such as --assets http:http://127.0.0.1:8080.")
-    return f"{parsed.scheme}://{parsed.host}{f':{parsed.port}' if parsed.port else ''}{parsed.path.rstrip('/')}"
+    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+    return f"{parsed.scheme}://{host}{f':{parsed.port}' if parsed.port else ''}{parsed.path.rstrip('/')}"
 
 
 def require_reach(url: str) -> None:
@@ -98,18 +97,20 @@ def require_reach(url: str) -> None:
     Raises:
         MakerError: When nothing does.
     """
-    where = httpx.URL(address(url))
+    where = address(url)
     try:
-        socket.create_connection((where.host, where.port or _PORTS[where.scheme]), timeout=_ASIDE).close()
-    except OSError as error:
+        httpx.head(url, timeout=_ASIDE)
+    except (httpx.ConnectError, httpx.ConnectTimeout, UnicodeError) as error:
         raise MakerError(
-            f"Nothing answers at {where}: {error.strerror or error}. Start the server, or leave it out of --assets."
+            f"Nothing answers at {where}: {error}. Start the server, or leave it out of --assets."
         ) from None
+    except httpx.HTTPError:
+        pass  # it is there, and busy or no friend of such a question
 
 
 @contextlib.contextmanager
 def _turn(url: str) -> Iterator[None]:
-    """Wait until no other process of this machine asks this server."""
+    """Wait until no other process with this store asks this server."""
     name = hashlib.sha256(address(url).encode()).hexdigest()[:16]
     folder = data.cache_folder() / "servers"
     folder.mkdir(parents=True, exist_ok=True)

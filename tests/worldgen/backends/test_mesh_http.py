@@ -333,3 +333,19 @@ def test_terms() -> None:
         "what is not known allows nothing"
     )
     assert Server("http://a", dialect="job", licence="MIT", may_train=True).terms() == ("MIT", True)
+
+
+def test_what_listens_is_there_whatever_it_says(serve: Callable[..., Loopback]) -> None:
+    """An answer that is an error is one; nothing is asked of it."""
+    mesh_http.require_reach(serve(lambda method, path, body: (500, b"")).url)
+
+
+def test_where_nothing_listens_is_said_at_once() -> None:
+    with pytest.raises(MakerError, match=r"Nothing answers at http://127\.0\.0\.1:1: .*Start the server"):
+        mesh_http.require_reach("http://user:secret@127.0.0.1:1")
+    with pytest.raises(MakerError, match="Nothing answers"):
+        mesh_http.require_reach(f"http://{'a' * 80}.invalid:1")
+
+
+def test_an_address_of_six_bytes_a_number_keeps_its_brackets() -> None:
+    assert mesh_http.address("http://me:secret@[::1]:8080/x/") == "http://[::1]:8080/x"
