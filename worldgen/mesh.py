@@ -39,6 +39,8 @@ SMALL_HOLE = 0.15
 """Holes up to this share of the longest side are filled, and all triangles; wider ones may be meant, as a cup's opening is."""
 PIECES = 2_000
 """What is in more of them is wrapped as a whole: uniting so many takes minutes."""
+DUST, SURFACE = 0.03, 0.8
+"""Pieces shorter than this share of a mesh in so many pieces are crumbs, where all else is this share of its surface at least."""
 THIN, HOLES, SKIN = 0.02, 2, 2.0
 """Mean thickness of a sheet, as a share of its longest side, least holes through it, and how many times its volume it must enclose to be but a skin."""
 FEW, OPENINGS, MOST = 6, 4, 0.4
@@ -171,13 +173,13 @@ def solidify(raw: RawMesh) -> RawMesh:
     """Return a closed solid whose faces look outwards; `made` says how it came about.
 
     A closed mesh stays as it is, overlapping closed pieces are united, holes up to 15 % of its length are filled, and up to 40 % where faces seem to
-    be missing. Anything else, and what is in very many pieces, is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are
+    be missing. Of very many pieces crumbs are dropped. Anything else, and what is still in very many pieces, is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are
     bridged, sheets get half a cell of thickness, what lies inside is filled.
 
     Raises:
         AssetError: When not even that encloses a volume.
     """
-    raw = clean(raw)
+    raw = _without_dust(clean(raw))
     closed = _closed(raw)
     if closed is None or not _has_mass(closed):
         return _rebuilt(raw)
@@ -187,6 +189,24 @@ def solidify(raw: RawMesh) -> RawMesh:
             return filled  # a double wall with holes through it, around what is meant
     united = _united(closed)
     return closed if united is None else united
+
+
+def _without_dust(raw: RawMesh) -> RawMesh:
+    """Return a mesh in very many pieces without those that are crumbs, where they are little of its surface."""
+    label = mesh_solid.pieces(raw.faces)
+    if label.max() < PIECES:
+        return raw
+    low, high = mesh_solid.piece_boxes(raw.vertices, raw.faces, label)
+    large = np.linalg.norm(high - low, axis=1) >= DUST * float(np.linalg.norm(np.ptp(raw.vertices, axis=0)))
+    area = _areas(raw)
+    if not area[large[label]].sum() >= SURFACE * area.sum():
+        return raw
+    return replace(clean(_kept(raw, large[label])), note=f"{np.count_nonzero(~large):,} crumbs around it were dropped")
+
+
+def _areas(raw: RawMesh) -> Array:
+    corners = raw.vertices[raw.faces]
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
 
 
 def _has_mass(raw: RawMesh) -> bool:
@@ -204,9 +224,7 @@ def _is_thin(raw: RawMesh) -> bool:
     whole = (mesh_solid.piece_volumes(raw.vertices, raw.faces, label) > 0).all()
     euler = len(np.unique(raw.faces)) - len(raw.faces) / 2  # 2 for each piece, less 2 for each hole through it
     holes = int(label.max()) + 1 - euler / 2
-    corners = raw.vertices[raw.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
-    thickness = 2 * signed_volume(raw.vertices, raw.faces) / area
+    thickness = 2 * signed_volume(raw.vertices, raw.faces) / _areas(raw).sum()
     return bool(whole and holes >= HOLES and thickness < THIN * float(np.ptp(raw.vertices, axis=0).max()))
 
 

@@ -730,3 +730,16 @@ def test_openings_stay_open():
     sides = [q for i in range(4) for q in ([i, (i + 1) % 4, (i + 1) % 4 + 4], [i, (i + 1) % 4 + 4, i + 4])]
     made = solidify(RawMesh(vase, np.array([[0, 2, 1], [0, 3, 2], *sides])))
     assert signed_volume(made.vertices, made.faces) < 0.2 * 0.002
+
+
+def test_crumbs_around_a_solid_are_dropped() -> None:
+    """Where there are thousands; the solid's size is its own, and the note says so."""
+    rng = np.random.default_rng(0)
+    grains = [box(0.01, *rng.uniform(-3, 3, 3)) for _ in range(2_500)]
+    pieces = [box(1), *grains]
+    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
+    faces = np.concatenate([faces + offset for (_, faces), offset in zip(pieces, offsets, strict=False)])
+    found = solidify(RawMesh(np.concatenate([vertices for vertices, _ in pieces]), faces))
+    assert signed_volume(found.vertices, found.faces) == pytest.approx(1)
+    assert np.ptp(found.vertices, axis=0) == pytest.approx([1, 1, 1])
+    assert "crumbs around it were dropped" in found.note
