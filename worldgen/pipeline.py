@@ -83,7 +83,7 @@ class Settings:
 
     def stored(self) -> dict[str, Any]:
         """Return the settings as they stand in library.json: a picture by its name and content, not by where it lies."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # as it is read again: lists in place of tuples
         for key, path in (("photo", self.photo), ("panorama", self.panorama)):
             if path and Path(path).is_file():
                 found[key] = {"name": Path(path).name, "sha256": store.file_digest(Path(path))}
@@ -91,7 +91,7 @@ class Settings:
         if makers.chain == ("procedural",):  # such libraries are as they always were
             return {key: value for key, value in found.items() if key not in _MADE}
         told = {"assets": ",".join(makers.chain), "makers": makers.settings(), "any_licence": makers.any_licence}
-        return {key: value for key, value in found.items() if key not in _MADE} | told
+        return {key: value for key, value in found.items() if key not in _MADE} | json.loads(json.dumps(told))
 
     def makers(self) -> Makers:
         """Return who makes the objects.

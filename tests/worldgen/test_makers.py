@@ -101,6 +101,8 @@ def test_a_library_from_photos(tmp_path: Path, album: Path) -> None:
     told = library.index().settings["makers"]
     assert [name for name, _ in told["chain"]] == ["silhouette", "procedural"]
     assert sorted(photo[1] for photo in told["photos"]) == ["red-apple-1.png", "yellow-lemon.png"]
+    again = pipeline.make(settings, tmp_path / "library")
+    assert (again.accepted, again.built) == (1, 0), "the same command goes on"
     assert not {"photos", "makers"} & pipeline.Settings(("put the lemon on the plate",)).stored().keys()
 
 
