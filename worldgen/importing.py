@@ -16,6 +16,8 @@ from .generated import VISUAL_FACES, sites
 from .shapes import Part, Provenance, Shape
 from .spec import MAX_SIZE, MIN_SIZE, ObjectSpec
 
+STRANGE = 2.0
+"""How many times longer or shorter than usual a thing is before that is said."""
 MAX_NAME = 255
 """Longest name of a file or folder [bytes]."""
 
@@ -69,7 +71,11 @@ def import_mesh(
         ),
         sites=sites(x, y, z),
         description=f"{colour} {material} {category}" if colour != "natural" else f"{material} {category}",
-        notes=(f"solid {made}", *filter(None, [raw.note]), *_unknown(category, "nothing is known of its usual size")),
+        notes=(
+            f"solid {made}",
+            *filter(None, [raw.note]),
+            *_doubts(category, max(x, y, z), "nothing is known of its usual size"),
+        ),
     )
     item = ObjectSpec(
         name="imported",
@@ -132,18 +138,25 @@ def from_image(
     more = height / float(np.ptp(shape.parts[0].vertices[:, 2]))  # it was fitted into the usual size: take a larger one
     item = item.model_copy(update={"size": tuple(round(float(side) * more, 4) for side in size)})
     shape = mesh_silhouette.make(item, cutout, origin)
-    shape = replace(shape, notes=(*shape.notes, *_unknown(category, "its form is guessed from the outline")))
+    shape = replace(
+        shape, notes=(*shape.notes, *_doubts(category, max(item.size), "its form is guessed from the outline"))
+    )
     if eyes:
         shape = judge_openai.look(eyes, shape, item, cutout.picture)
     key = store.key({"photo": digest, "item": item.model_dump(mode="json"), "eyes": eyes})
     return _published(shape, item, key, out)
 
 
-def _unknown(category: str, so: str) -> tuple[str, ...]:
-    """Return the note that a category is no word of the vocabulary, and what follows; nothing where it is one."""
-    if category in vocabulary.categories():
+def _doubts(category: str, longest: float, so: str) -> tuple[str, ...]:
+    """Return the note that a category is no word of the vocabulary, and what follows, or that things of it are of another size [m]."""
+    known = vocabulary.categories().get(category)
+    if known is None:
+        guess = vocabulary.guess(category, vocabulary.categories())
+        return (f"'{category}' is no word of the vocabulary: {so}.{guess}",)
+    low, high = max(known.small), max(known.large)
+    if low / STRANGE <= longest <= high * STRANGE:
         return ()
-    return (f"'{category}' is no word of the vocabulary: {so}.{vocabulary.guess(category, vocabulary.categories())}",)
+    return (f"{longest:g} m is no usual size of a {category}, which is {low:g} to {high:g} m long.",)
 
 
 def _printable(name: str) -> str:
@@ -164,9 +177,9 @@ def _check_words(category: str, colour: str, material: str) -> None:
         raise AssetError(
             f"Category '{category[:70]}' must have 1 to 64 characters. Say what the object is, e.g. 'mug'."
         )
-    for word, known in ((colour, vocabulary.colours()), (material, vocabulary.materials())):
+    for what, word, known in (("colour", colour, vocabulary.colours()), ("material", material, vocabulary.materials())):
         if word not in known:
-            raise AssetError(f"Unknown word '{word}'. {vocabulary.valid_names(word, list(known))}")
+            raise AssetError(f"Unknown {what} '{word}'. {vocabulary.valid_names(word, list(known))}")
 
 
 def _checked(file: Path, size: tuple[float, ...], out: Path) -> float | tuple[float, float, float]:

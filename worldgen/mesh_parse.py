@@ -150,7 +150,6 @@ def plain_stl(data: bytes, folder: Folder) -> bytes:
         check_count("faces", count, MAX_FACES)
         return data
     if b"\0" in data[:84] and b"facet" not in data[:4096].lower().replace(b"\0", b""):  # text may be UTF-16
-        check_count("faces", count, MAX_FACES)
         raise ValueError(
             f"it declares {count:,} faces, {84 + 50 * count:,} bytes, but has {len(data):,}. Download it again."
         )

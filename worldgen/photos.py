@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,11 +87,16 @@ def read(path: Path) -> Cutout:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise AssetError(f"'{path}' has more than {MAX_BYTES >> 20} MB. Give a smaller picture.")
-        with Image.open(path, formats=FORMATS) as opened:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(path, formats=FORMATS) as opened,
+        ):
             if opened.width * opened.height > MAX_PIXELS:
                 raise AssetError(f"'{path}' has {opened.width} x {opened.height} pixels, more than {MAX_PIXELS:,}.")
             image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise AssetError(f"'{path}' has more than {MAX_PIXELS:,} pixels. Give a smaller picture.") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise AssetError(f"'{path}' is no readable {', '.join(FORMATS)} picture: {error}.") from error
     image.thumbnail((SIDE, SIDE))
     pixels = np.asarray(image)

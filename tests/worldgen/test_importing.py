@@ -49,3 +49,9 @@ def test_a_model_that_cannot_be_asked_leaves_nothing_behind(tmp_path: Path, monk
     assert not (tmp_path / "ball").exists()
     with pytest.raises(MakerError, match=r"--image\.judge needs OPENAI_API_KEY"):
         Makers.of("silhouette", images=Images("FLUX.1-schnell", judge="m")).require_reach()
+
+
+def test_a_strange_size_is_said(tmp_path: Path) -> None:
+    shoot(tmp_path / "photo.png")
+    made = from_image(tmp_path / "photo.png", "ball", 0.9, tmp_path / "ball")
+    assert any("0.9 m is no usual size of a ball" in note for note in made.notes)
