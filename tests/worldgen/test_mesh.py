@@ -467,7 +467,7 @@ BAD = {
     "stl declares what it lacks": (
         "a.stl",
         bytes(80) + struct.pack("<I", 10_000_000) + bytes(100),
-        "10,000,000 faces; allowed",
+        "declares 10,000,000 faces, 500,000,084 bytes, but has 184",
     ),
     "stl truncated": ("a.stl", bytes(80) + struct.pack("<I", 1000) + bytes(100), "declares 1,000 faces, 50,084 bytes"),
     "stl of nothing": ("a.stl", b"hello", "without a line 'facet': not an STL"),
