@@ -104,7 +104,7 @@ def pretrain(libraries: list[Path], config: Pretrain, tell: Callable[[str], None
     }
     net = _new(config, interface_of(scenes["train"], libraries[0], "train", config.size, config.cameras))
     with claim(config.out, facts):
-        lessons = Lessons(drawn(scenes["train"], config, "pictures", config.pictures, tell), config)
+        lessons = Lessons(pictured(scenes["train"], config, "pictures", config.pictures, tell), config)
         if not config.base:
             net.statistics.fit("state", lessons.data.state[:: max(1, len(lessons.data) // 10_000)], 0.02)
         net.load_state_dict(_train(net, lessons, config, tell))
@@ -122,7 +122,7 @@ def figures(
     found = {}
     for split, group in sorted(_by_split(libraries).items()):
         if split != "train":
-            data = drawn(group, config, split, config.report, tell)
+            data = pictured(group, config, split, config.report, tell)
             found[split] = measure(net, data, Speakers(data, held_out=split == HELD_OUT_FORMS))
             tell(f"{split}: {found[split].words()}")
     return found
@@ -212,7 +212,7 @@ class Lessons:
         return _loss(net, self.data, rows, self._speakers(rows, self._config.asked, rng))
 
 
-def drawn(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
+def pictured(scenes: list[Scene], config: Pretrain, name: str, count: int, tell: Callable[[str], None]) -> Pictures:
     """Return pictures of scenes, drawn into OUT/NAME; those that are there stay.
 
     Raises:

@@ -26,7 +26,7 @@ from .folders import claim
 from .limits import require
 from .policies.base import Batch, Inputs, Sighted
 from .policies.store import load_policy, new_policy, policy_digest, policy_folder, save_policy
-from .pretrain import Lessons, drawn
+from .pretrain import Lessons, pictured
 from .records import ACTION_NAMES, STATE_NAMES, require_size
 from .sets import scenes_of
 from .sight import Labels, sight_loss
@@ -209,7 +209,7 @@ def _lessons(policy: Any, scenes: list[Scene], config: Sft, tell: Callable[[str]
         cameras=face.cameras,
         workers=config.workers,
     )
-    return Lessons(drawn(scenes, asked, "pictures", asked.pictures, tell), asked)
+    return Lessons(pictured(scenes, asked, "pictures", asked.pictures, tell), asked)
 
 
 def _labels(windows: Windows, config: Sft, tell: Callable[[str], None]) -> Callable[[NDArray[np.int64]], Labels] | None:

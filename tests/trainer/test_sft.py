@@ -143,7 +143,7 @@ class TestLessons:
             asked.append(how)
             return pictures_of(count)
 
-        monkeypatch.setattr(module, "drawn", draw)
+        monkeypatch.setattr(module, "pictured", draw)
         monkeypatch.setattr(module, "_ASKED", 3)
         return asked
 
