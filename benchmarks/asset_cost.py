@@ -106,17 +106,16 @@ def main(config: Config) -> None:
             if number % config.every == 0:
                 split.append(row(as_imported(item, folder)))
     print(f"| | {len(drawn)} drawn | {len(split)} split |\n|---|---|---|")
-    groups = (drawn, split)
     for what, told in (
         ("a step of one at rest [µs], median, 95th percentile", lambda r: f"{_middle(r, 'us'):.1f}, {np.percentile([x.us for x in r], 95):.1f}"),
         ("of one of eight in a heap", lambda r: f"{_middle(r, 'heaped'):.1f}"),
         ("geoms", lambda r: f"{_middle(r, 'geoms'):.0f}"),
         ("contacts at rest, in a heap", lambda r: f"{_middle(r, 'contacts'):.0f}, {_middle(r, 'touching'):.0f}"),
-        ("volume in common (IoU)", lambda r: f"{np.median([x.asset.fidelity.iou for x in r if x.asset.fidelity]):.2f}"),
-        ("cavity kept free", lambda r: f"{np.median([x.asset.fidelity.cavity for x in r if x.asset.fidelity]):.2f}"),
-        ("surfaces, 99th percentile [mm]", lambda r: f"{np.median([x.asset.fidelity.distance_p99_mm for x in r if x.asset.fidelity]):.1f}"),
+        ("volume in common (IoU)", lambda r: f"{_fidelity(r, 'iou'):.2f}"),
+        ("cavity kept free", lambda r: f"{_fidelity(r, 'cavity'):.2f}"),
+        ("surfaces, 99th percentile [mm]", lambda r: f"{_fidelity(r, 'distance_p99_mm'):.1f}"),
     ):  # fmt: skip
-        print(f"| {what} | {' | '.join(told(rows) for rows in groups)} |")
+        print(f"| {what} | {' | '.join(told(rows) for rows in (drawn, split))} |")
     rows = drawn + split
     values = np.array([(row.geoms, row.contacts) for row in rows], float)
     measured = np.array([row.us for row in rows])
@@ -133,6 +132,11 @@ def main(config: Config) -> None:
 
 def _middle(rows: list[Row], field: str) -> float:
     return float(np.median([getattr(row, field) for row in rows]))
+
+
+def _fidelity(rows: list[Row], field: str) -> float:
+    """Return the median of a figure of the collision, of what has any."""
+    return float(np.median([getattr(row.asset.fidelity, field) for row in rows if row.asset.fidelity]))
 
 
 def objects(variants: int) -> Iterator[ObjectSpec]:

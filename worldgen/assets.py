@@ -290,7 +290,7 @@ def finish(shape: Shape, item: ObjectSpec, key: str, folder: Path) -> Asset:
     material = vocabulary.materials().get(item.material)
     if material is None:
         raise AssetError(
-            f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, list(vocabulary.materials()))}"
+            f"Unknown material '{item.material}' of '{item.name}'. {vocabulary.valid_names(item.material, vocabulary.materials())}"
         )
     size = _vector(np.ptp(shape.points, axis=0))
     priors = shape.priors or vocabulary.priors(item.category, item.material, size)

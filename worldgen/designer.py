@@ -339,7 +339,7 @@ def make_drafter(name: str, settings: DrafterSettings = DrafterSettings()) -> Dr
     """
     if name not in BACKENDS and ":" not in name:
         raise DesignError(
-            f"Unknown designer backend '{name}'. {vocabulary.valid_names(name, tuple(BACKENDS))} "
+            f"Unknown designer backend '{name}'. {vocabulary.valid_names(name, BACKENDS)} "
             "A dotted path 'package.module:Class' is accepted too."
         )
     drafter = _load(BACKENDS.get(name, name))(settings)

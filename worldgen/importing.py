@@ -179,7 +179,7 @@ def _check_words(category: str, colour: str, material: str) -> None:
         )
     for what, word, known in (("colour", colour, vocabulary.colours()), ("material", material, vocabulary.materials())):
         if word not in known:
-            raise AssetError(f"Unknown {what} '{word}'. {vocabulary.valid_names(word, list(known))}")
+            raise AssetError(f"Unknown {what} '{word}'. {vocabulary.valid_names(word, known)}")
 
 
 def _checked(file: Path, size: tuple[float, ...], out: Path) -> float | tuple[float, float, float]:

@@ -173,8 +173,8 @@ def solidify(raw: RawMesh) -> RawMesh:
     """Return a closed solid whose faces look outwards; `made` says how it came about.
 
     A closed mesh stays as it is, overlapping closed pieces are united, holes up to 15 % of its length are filled, and up to 40 % where faces seem to
-    be missing. Of very many pieces crumbs are dropped. Anything else, and what is still in very many pieces, is wrapped anew on a grid of 64 cells, its texture baked over: gaps up to 2 cells are
-    bridged, sheets get half a cell of thickness, what lies inside is filled.
+    be missing. Of very many pieces crumbs are dropped. Anything else, and what is still in very many pieces, is wrapped anew on a grid of 64 cells,
+    its texture baked over: gaps up to 2 cells are bridged, sheets get half a cell of thickness, what lies inside is filled.
 
     Raises:
         AssetError: When not even that encloses a volume.

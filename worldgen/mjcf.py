@@ -119,11 +119,11 @@ def textures(spec: SceneSpec, entries: store.Store) -> dict[str, Painted]:
     surface, room = vocabulary.surfaces().get(spec.surface.material), vocabulary.rooms().get(spec.background.room)
     if surface is None:
         raise SceneError(
-            f"Unknown surface '{spec.surface.material}'. {vocabulary.valid_names(spec.surface.material, list(vocabulary.surfaces()))}"
+            f"Unknown surface '{spec.surface.material}'. {vocabulary.valid_names(spec.surface.material, vocabulary.surfaces())}"
         )
     if room is None:
         raise SceneError(
-            f"Unknown room '{spec.background.room}'. {vocabulary.valid_names(spec.background.room, list(vocabulary.rooms()))}"
+            f"Unknown room '{spec.background.room}'. {vocabulary.valid_names(spec.background.room, vocabulary.rooms())}"
         )
     variant, other = spec.surface.variant, spec.background.variant
     base = vocabulary.colours().get(spec.surface.colour, surface.colours[variant % len(surface.colours)])

@@ -196,6 +196,12 @@ def box(side: float, *at: float, inside_out: bool = False, flat: float = 1) -> t
     return np.array(made.vertices), np.array(made.faces)[:, :: -1 if inside_out else 1]
 
 
+def together(pieces: list[tuple[np.ndarray, np.ndarray]]) -> RawMesh:
+    """Return several meshes as one."""
+    whole = trimesh.util.concatenate([trimesh.Trimesh(*piece, process=False) for piece in pieces])
+    return RawMesh(np.array(whole.vertices), np.array(whole.faces))
+
+
 @pytest.mark.parametrize(
     ("pieces", "made", "volume"),
     [
@@ -211,9 +217,7 @@ def box(side: float, *at: float, inside_out: bool = False, flat: float = 1) -> t
 )
 def test_what_pieces_share_counts_once(pieces: list[tuple[np.ndarray, np.ndarray]], made: str, volume: float):
     """Whether they cross, touch or nest."""
-    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
-    faces = np.concatenate([faces + offset for (_, faces), offset in zip(pieces, offsets, strict=False)])
-    found = solidify(RawMesh(np.concatenate([vertices for vertices, _ in pieces]), faces))
+    found = solidify(together(pieces))
     assert found.made == made
     assert signed_volume(found.vertices, found.faces) == pytest.approx(volume)
     assert count_open_edges(found.faces) == 0
@@ -736,10 +740,7 @@ def test_crumbs_around_a_solid_are_dropped() -> None:
     """Where there are thousands; the solid's size is its own, and the note says so."""
     rng = np.random.default_rng(0)
     grains = [box(0.01, *rng.uniform(-3, 3, 3)) for _ in range(2_500)]
-    pieces = [box(1), *grains]
-    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
-    faces = np.concatenate([faces + offset for (_, faces), offset in zip(pieces, offsets, strict=False)])
-    found = solidify(RawMesh(np.concatenate([vertices for vertices, _ in pieces]), faces))
+    found = solidify(together([box(1), *grains]))
     assert signed_volume(found.vertices, found.faces) == pytest.approx(1)
     assert np.ptp(found.vertices, axis=0) == pytest.approx([1, 1, 1])
     assert "crumbs around it were dropped" in found.note

@@ -304,7 +304,7 @@ class _Composer:
             value = getattr(mention, key)
             if value and value not in names:
                 raise DesignError(
-                    f"'{value}' is no {key} of {an(noun(category))}. {vocabulary.valid_names(value, tuple(names))}"
+                    f"'{value}' is no {key} of {an(noun(category))}. {vocabulary.valid_names(value, names)}"
                 )
 
     def _material(self, item: Category, colour: str) -> str:

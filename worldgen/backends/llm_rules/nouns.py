@@ -227,7 +227,7 @@ def _surfaces_like(words: dict[str, str], named: list[str]) -> list[str]:
         return []
     if not names:
         said = " ".join([*(words[kind] for kind in ("colour", "pattern", "material") if kind in words), *named])
-        raise DesignError(f"There is no {said} table surface. {vocabulary.valid_names(said, tuple(surfaces))}")
+        raise DesignError(f"There is no {said} table surface. {vocabulary.valid_names(said, surfaces)}")
     return names
 
 

@@ -167,11 +167,11 @@ def make(spec: ObjectSpec) -> Shape:
     """
     known = vocabulary.categories()
     if spec.category not in known:
-        raise AssetError(f"No template draws a '{spec.category}'. {vocabulary.valid_names(spec.category, list(known))}")
+        raise AssetError(f"No template draws a '{spec.category}'. {vocabulary.valid_names(spec.category, known)}")
     template = known[spec.category].template
     if template not in TEMPLATES:
         raise AssetError(
-            f"Category '{spec.category}' names template '{template}'. {vocabulary.valid_names(template, list(TEMPLATES))}"
+            f"Category '{spec.category}' names template '{template}'. {vocabulary.valid_names(template, TEMPLATES)}"
         )
     brief = Brief(spec)
     return finish(brief, TEMPLATES[template](brief))

@@ -52,7 +52,7 @@ class Brief:
     def __init__(self, spec: ObjectSpec) -> None:
         colours = vocabulary.colours()
         if spec.colour not in colours:
-            raise AssetError(f"Unknown colour '{spec.colour}'. {vocabulary.valid_names(spec.colour, list(colours))}")
+            raise AssetError(f"Unknown colour '{spec.colour}'. {vocabulary.valid_names(spec.colour, colours)}")
         self.spec = spec
         self.size: Vector3 = spec.size
         self.rng = np.random.default_rng([spec.variant, zlib.crc32(spec.category.encode())])
